@@ -34,6 +34,10 @@ FOREIGN_VARIABLES = (
     "VIRTUAL_ENV",
 )
 
+# The tests start hundreds of programs. Without compiled files each would compile Taskloom anew, which takes longer than
+# all else that most of them do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the notes of tests at the end (`record_property("told", ...)`), such as their random seed."""

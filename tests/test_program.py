@@ -95,7 +95,7 @@ def test_a_value_of_env_is_never_quoted() -> None:
         ({"http": "https://a"}, "cannot use an address of the kind https:// here"),
         ({"command": "pg_isready"}, "cannot use 'pg_isready' as check.command; expected a list"),
         ({"tcp": "a:1", "every": 0}, "cannot use 0 as every of a check; expected more than 0"),
-        ({"tcp": "a:1", "timeout": -1.0}, "cannot use -1.0 as timeout of a check"),
+        ({"tcp": "a:1", "timeout": -1.0}, "cannot use -1 as timeout of a check"),
         ({"tcp": "a:1", "failures": 0}, "cannot use 0 as failures of a check; expected 1 or more"),
         ({"tcp": "a:1", "failures": True}, "cannot use true as failures"),
     ],

@@ -112,11 +112,12 @@ def test_the_json_of_a_job_has_no_infinity() -> None:
     json.dumps(found, allow_nan=False)
 
 
-# Where `json.dumps` makes no output of Taskloom: values in messages, the input of pydantic, and how others may write a
-# secret.
+# Where `json.dumps` makes no output of Taskloom: values in messages, the input of pydantic, how others may write a
+# secret, the messages between a runner and its worker with what can be sent so, and the notes of the tasks of a test.
 OTHERS = {
     *("text.py", "diagnostics.py", "catalog/pydantic_params.py", "cli/format_type.py"),
-    "observe/secret_forms.py",
+    *("observe/secret_forms.py", "runners/wire.py", "worker/__main__.py", "catalog/crossing.py"),
+    "testing/runner_tasks.py",
 }
 
 

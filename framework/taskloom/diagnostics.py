@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Problem",
     "Related",
+    "UnusableField",
     "cut",
     "missing_blank",
     "near_match",
@@ -36,6 +37,14 @@ _MOST_STEPS = 1_000_000
 _SEPARATORS = str.maketrans("_ ", "--")
 # The share of equal characters from which on difflib calls two texts close.
 _SIMILARITY = 0.6
+
+
+class UnusableField(ValueError):
+    """A value cannot be used. `field` is the path to it, relative to the object that refuses it; () for all of it."""
+
+    def __init__(self, text: str, *field: str | int) -> None:
+        super().__init__(text)
+        self.field = field
 
 
 def near_match(wanted: str, known: Iterable[str]) -> str | None:

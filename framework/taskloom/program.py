@@ -9,19 +9,26 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from taskloom.diagnostics import cut, quoted
+from taskloom.diagnostics import UnusableField, cut, quoted
 from taskloom.errors import UnknownSignal
 from taskloom.signal_names import require_signal
 from taskloom.task import Duration
 
 __all__ = ["Check", "Program", "Signal", "Target", "parse_signal", "parse_target"]
 
+T = TypeVar("T")
+
 _LARGEST_CODE = 255
+# `/bin/sh -c TEXT`.
+_LEAST_OF_SHELL = 3
+# Set for each run by the runner itself.
+_OWN_VARIABLES = ("TASKLOOM_JOB", "TASKLOOM_RUN")
 
 
 def parse_signal(value: object) -> int:
@@ -156,16 +163,19 @@ class Check:
             found = f"not {' and '.join(given)}" if given else "none is given"
             raise ValueError(f"cannot use this check: write one of command, tcp and http; {found}")
         if self.command:
-            object.__setattr__(self, "command", _arguments(self.command, "check.command"))
+            arguments = _of_field("command", _arguments, self.command, "check.command")
+            object.__setattr__(self, "command", arguments)
         if self.tcp:
-            object.__setattr__(self, "tcp", str(parse_target(_as_tcp(self.tcp), ["tcp"])))
+            object.__setattr__(self, "tcp", str(_of_field("tcp", parse_target, _as_tcp(self.tcp), ["tcp"])))
         if self.http:
-            parse_target(self.http, ["http"])
+            _of_field("http", parse_target, self.http, ["http"])
         for name in ("every", "timeout"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"cannot use {quoted(getattr(self, name))} as {name} of a check; expected more than 0")
+                shown = f"{getattr(self, name):g}"
+                raise UnusableField(f"cannot use {shown} as {name} of a check; expected more than 0", name)
         if not _is_whole(self.failures) or self.failures < 1:
-            raise ValueError(f"cannot use {quoted(self.failures)} as failures of a check; expected 1 or more")
+            text = f"cannot use {quoted(self.failures)} as failures of a check; expected 1 or more"
+            raise UnusableField(text, "failures")
 
     @property
     def longest_silence(self) -> float:
@@ -217,24 +227,22 @@ class Program:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that cannot be used; lists become tuples and names of signals their numbers."""
-        final: dict[str, Any] = {
-            "argv": _arguments(self.argv, "argv"),
-            "env": MappingProxyType(_checked_env(self.env)),
-            "env_files": tuple(_text(path, "env_file") for path in self.env_files),
-            "stop_signal": parse_signal(self.stop_signal),
-            "stop_command": _arguments(self.stop_command, "stop_command") if self.stop_command else (),
-            "success_codes": frozenset(map(_checked_code, self.success_codes)),
+        readers: dict[str, Callable[[Any], object]] = {
+            "argv": _shell_arguments if self.shell else partial(_arguments, name="argv"),
+            "env": lambda env: MappingProxyType(_checked_env(env)),
+            "env_files": lambda paths: tuple(_text(path, "env_file") for path in paths),
+            "cwd": lambda cwd: None if cwd is None else _text(cwd, "cwd"),
+            "stop_signal": parse_signal,
+            "stop_command": lambda argv: _arguments(argv, "stop_command") if argv else (),
+            "reload_signal": lambda number: None if number is None else parse_signal(number),
+            "success_codes": lambda codes: frozenset(map(_checked_code, codes)),
         }
-        if self.reload_signal is not None:
-            final["reload_signal"] = parse_signal(self.reload_signal)
-        if self.cwd is not None:
-            final["cwd"] = _text(self.cwd, "cwd")
-        for name, value in final.items():
-            object.__setattr__(self, name, value)
+        for name, read in readers.items():
+            object.__setattr__(self, name, _of_field(name, read, getattr(self, name)))
         if self.ready_line is not None:
-            _check_pattern(self.ready_line)
+            _of_field("ready_line", _check_pattern, self.ready_line)
         if self.ready_address is not None:
-            parse_target(self.ready_address)
+            _of_field("ready_address", parse_target, self.ready_address)
         if self.ready_line is not None and self.ready_address is not None:
             raise ValueError("cannot use both a line and an address for readiness; write one of them")
 
@@ -249,10 +257,31 @@ def _as_tcp(text: object) -> object:
     return f"tcp://{text}" if isinstance(text, str) and "://" not in text else text
 
 
+def _of_field(name: str, read: Callable[..., T], *values: Any) -> T:
+    """Return what `read` makes of the values. Its ValueError becomes one of this field."""
+    try:
+        return read(*values)
+    except UnusableField:
+        raise
+    except ValueError as error:
+        raise UnusableField(str(error), name) from None
+
+
+def _shell_arguments(values: object) -> tuple[str, ...]:
+    """Return the arguments of a shell, of which the last one is its text. Raises ValueError."""
+    arguments = _arguments(values, "argv")
+    if len(arguments) < _LEAST_OF_SHELL:
+        raise ValueError("cannot use a list as argv with shell: true; write one text, or leave shell out")
+    if not arguments[-1].strip():
+        raise ValueError("cannot use an empty argv; write the program and its arguments")
+    return arguments
+
+
 def _arguments(values: object, name: str) -> tuple[str, ...]:
     """Return the program and its arguments as a tuple. Raises ValueError for an empty one and for anything but text."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise ValueError(f"cannot use {quoted(values)} as {name}; expected a list of the program and its arguments")
+        text = f"cannot use {quoted(values)} as {name}; expected a list of the program and its arguments"
+        raise ValueError(f"{text}, or shell: true" if name == "argv" else text)
     arguments = tuple(_text(each, name, is_argument=True) for each in values)
     if not arguments or not arguments[0]:
         raise ValueError(f"cannot use {name} without a program; write a list such as [nginx, -g, 'daemon off;']")
@@ -270,12 +299,17 @@ def _text(value: object, name: str, *, is_argument: bool = False) -> str:
 def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not name or "=" in name or "\0" in name:
-            raise ValueError(f"cannot use {quoted(name)} as the name of a variable in env; expected text without '='")
+            text = f"cannot use {quoted(name)} as the name of a variable in env; expected text without '='"
+        elif name in _OWN_VARIABLES:
+            text = f"cannot set {name}: it is set for each run, to its own"
         # Its value is not quoted: it may be a password.
-        if not _is_text(value):
-            raise ValueError(f"cannot use the value of {name} in env; expected text: write it in quotes")
-        if "\0" in value:
-            raise ValueError(f"cannot use the value of {name} in env: it contains a NUL character")
+        elif not _is_text(value):
+            text = f"cannot use the value of {name} in env; expected text: write it in quotes"
+        elif "\0" in value:
+            text = f"cannot use the value of {name} in env: it contains a NUL character"
+        else:
+            continue
+        raise UnusableField(text, "env", name)
     return dict(env)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.support.control_server import PATIENCE_SECONDS, Client, Served, caller, echo, get, serving, wanted
 
-from taskloom.control import connection, server
+from taskloom.control import connection, endpoint_keeper, server
 from taskloom.control.endpoint import Endpoint
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent
 from taskloom.sync.latch import Latch
@@ -417,7 +417,7 @@ def test_a_patched_socket_module_does_no_harm(serve: Serve, monkeypatch: pytest.
 
 
 def test_a_removed_socket_file_is_made_anew_without_a_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(endpoint_keeper, "CHECK_SECONDS", 0.05)
     served = serve()
     os.unlink(served.path)  # noqa: PTH108
 
@@ -430,7 +430,7 @@ def test_a_removed_socket_file_is_made_anew_without_a_request(serve: Serve, monk
 @pytest.mark.parametrize("kind", [".lock"])
 def test_what_a_task_closes_is_made_anew(serve: Serve, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """As `os.closerange` does. The number may belong to a file of the task afterwards, which is left alone."""
-    monkeypatch.setattr("taskloom.control.server.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.control.endpoint_keeper.CHECK_SECONDS", 0.0)
     served = serve()
     endpoint = served.endpoint
     assert endpoint.watch is not None
@@ -467,7 +467,7 @@ def test_without_a_watch_it_looks_now_and_then(serve: Serve, monkeypatch: pytest
         raise OSError(errno.EMFILE, "no inotify instance left")
 
     monkeypatch.setattr("taskloom.control.endpoint.FolderWatch", refuse)
-    monkeypatch.setattr(server, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(endpoint_keeper, "RETRY_SECONDS", 0.05)
     served = serve()
     os.unlink(served.path)  # noqa: PTH108
 

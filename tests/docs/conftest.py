@@ -280,8 +280,6 @@ def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) ->
     """A player in a folder that holds the example job files, as a checkout does."""
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
     env = child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"}
-    # Pages start some seventy programs. Without bytecode files each would compile Taskloom anew, in 0.1 s of CPU time.
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
     # A reader has pytest without the plugins of our own tests, which take half of its start.
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     return Player(tmp_path, env)

@@ -21,8 +21,8 @@ MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
 # Code in backticks that names nothing in the tree.
 NOT_NAMES = {
     "0.2", "200ms", "ctx.wait(self.interval)", "interval", "interval: 200ms", "launch  succeeded after 1.0 s",
-    "logger", "nc", "params", "pydantic_core", "python docs/generate.py", "run(ctx)", "socat", "taskloom run",
-    "taskloom stop web", "taskloom why", "taskloom.tasks",
+    "logger", "nc", "params", "pydantic_core", "python docs/generate.py", "run(ctx)", "runner: process", "socat",
+    "taskloom run", "taskloom stop web", "taskloom why", "taskloom.tasks",
 }  # fmt: skip
 
 TOKENS = sorted(set(re.findall(r"`([^`\n]+)`", FENCED.sub("", PAGE))) - NOT_NAMES)

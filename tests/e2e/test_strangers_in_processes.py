@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 
 STRANGERS = (
     *("deaf", "spinner", "swallower", "hog", "blocker", "stubborn", "forker", "parent", "double-forker"),
-    *("forks-without-end", "stopped", "regrouped"),
+    *("forks-without-end", "stopped", "stops-supervisor", "regrouped"),
 )
 # What the job files allow, a generous time for the end of the program, and a busy machine.
 JOIN_SECONDS, BOUND_SECONDS = 2.0, 8.0
@@ -88,7 +88,7 @@ def test_a_stranger_that_is_killed_is_named_with_its_signal(start: Any) -> None:
     assert "SIGKILL after 2" in program.stderr
 
 
-@pytest.mark.parametrize("stranger", ["deaf", "hog", "double-forker", "parent", "stopped"])
+@pytest.mark.parametrize("stranger", ["deaf", "hog", "double-forker", "parent", "stopped", "stops-supervisor"])
 def test_nothing_of_a_stranger_is_left_when_the_program_is_killed(start: Any, tmp_path: Path, stranger: str) -> None:
     """The supervisor sees the end of the program, and gives the run its grace."""
     program = start("jobs:\n" + job(stranger))

@@ -7,6 +7,7 @@ Read from the source with `ast`, so that an import inside a function counts as w
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,8 +107,8 @@ class ImportReader(ast.NodeVisitor):
             self._add(node, self._absolute(node), alias.name)
 
     def visit_Call(self, node: ast.Call) -> None:
-        called = ast.unparse(node.func)
-        if called.endswith("import_module") or called == "__import__":
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in {"import_module", "__import__"}:
             for argument in node.args[:1]:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     self._add(node, argument.value, None)
@@ -145,12 +146,19 @@ class Tree:
         inner = f"{one.module}.{one.name}"
         return inner if inner in self.modules else one.module
 
+    @functools.cached_property
     def public_names(self) -> set[str]:
         """Return what `taskloom.__all__` lists."""
         for node in ast.parse(self.modules["taskloom"].read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 return set(ast.literal_eval(node.value))
         return set()
+
+
+@functools.cache
+def own_tree() -> Tree:
+    """Return that of this checkout."""
+    return Tree(ROOT)
 
 
 def part_of(module: str) -> str:
@@ -167,9 +175,8 @@ def within(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
 
 
-def violations(root: Path) -> list[str]:
+def violations(tree: Tree) -> list[str]:
     """Return every broken rule, as `file:line: what`."""
-    tree = Tree(root)
     return [f"{one.place}: {complaint}" for one in tree.imports for complaint in complaints(tree, one)]
 
 
@@ -218,7 +225,7 @@ def plugin_complaints(tree: Tree, one: Import, target: str) -> Iterator[str]:
     if within(target, "taskloom_plugins") or target in AUTHOR_MODULES:
         return
     if target == "taskloom":
-        if one.name is not None and one.name not in tree.public_names():
+        if one.name is not None and one.name not in tree.public_names:
             yield f"{one.importer} imports {one.name}, which is no public name of taskloom"
     elif within(target, "taskloom"):
         yield f"{one.importer} imports {target}; a built-in task imports public names alone"
@@ -227,14 +234,13 @@ def plugin_complaints(tree: Tree, one: Import, target: str) -> Iterator[str]:
 
 
 def test_imports_keep_the_arrows_and_the_doorways() -> None:
-    found = violations(ROOT)
+    found = violations(own_tree())
 
     assert not found, "\n".join(found)
 
 
-def import_cycles(root: Path) -> list[list[str]]:
+def import_cycles(tree: Tree) -> list[list[str]]:
     """Return a cycle for each group of modules that import each other, inside functions too."""
-    tree = Tree(root)
     imports: dict[str, list[str]] = {module: [] for module in tree.modules}
     for one in tree.imports:
         imports[one.importer].append(tree.target(one))
@@ -242,17 +248,17 @@ def import_cycles(root: Path) -> list[list[str]]:
 
 
 def test_no_modules_import_each_other_in_a_cycle() -> None:
-    assert import_cycles(ROOT) == []
+    assert import_cycles(own_tree()) == []
 
 
 def test_an_import_cycle_is_found(tmp_path: Path) -> None:
     write_house(tmp_path, {"core/model.py": "from taskloom.core import a", "core/a.py": "import taskloom.core.model"})
 
-    assert import_cycles(tmp_path) == [["taskloom.core.a", "taskloom.core.model", "taskloom.core.a"]]
+    assert import_cycles(Tree(tmp_path)) == [["taskloom.core.a", "taskloom.core.model", "taskloom.core.a"]]
 
 
 def test_every_part_of_the_house_has_a_tier() -> None:
-    parts = {part_of(module) for module in Tree(ROOT).modules if within(module, "taskloom")} - {""}
+    parts = {part_of(module) for module in own_tree().modules if within(module, "taskloom")} - {""}
 
     assert parts >= {"errors", "task", "core"}
     assert {part for part in parts if tier_of(part) < 0} == set()
@@ -285,7 +291,7 @@ BROKEN = [
 def test_a_broken_rule_is_found_and_named(tmp_path: Path, file: str, text: str, complaint: str) -> None:
     write_house(tmp_path, {file: text})
 
-    found = violations(tmp_path)
+    found = violations(Tree(tmp_path))
 
     assert len(found) == 1
     assert complaint in found[0]
@@ -304,7 +310,7 @@ KEPT = {
 def test_a_tree_that_keeps_the_rules_is_accepted(tmp_path: Path) -> None:
     write_house(tmp_path, KEPT)
 
-    assert violations(tmp_path) == []
+    assert violations(Tree(tmp_path)) == []
 
 
 def write_house(root: Path, files: dict[str, str]) -> None:

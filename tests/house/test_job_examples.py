@@ -25,6 +25,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from taskloom.jobfile import check
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "jobs").glob("*.y*ml"))
 ENDS = {"# ends: by itself": 0, "# ends: by itself, with exit code 1": 1, "# ends: on Ctrl-C": 130}
@@ -38,6 +40,12 @@ END_SECONDS = 45
 FIRST = "quickstart.yaml"
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
+
+first_example_and_long_others = pytest.mark.parametrize(
+    "example",
+    [file if file.name == FIRST else pytest.param(file, marks=pytest.mark.long) for file in EXAMPLES],
+    ids=[file.name for file in EXAMPLES],
+)
 
 
 @pytest.fixture
@@ -68,8 +76,8 @@ def test_an_example_states_its_output_and_its_end(example: Path) -> None:
     assert how_it_ends in ENDS
 
 
-@each_example
-def test_an_example_is_valid(
+@first_example_and_long_others
+def test_the_program_finds_an_example_valid(
     example: Path, copied: Path, taskloom_cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     answer = taskloom_cli("validate", f"jobs/{example.name}", cwd=copied)
@@ -77,11 +85,12 @@ def test_an_example_is_valid(
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.parametrize(
-    "example",
-    [file if file.name == FIRST else pytest.param(file, marks=pytest.mark.long) for file in EXAMPLES],
-    ids=[file.name for file in EXAMPLES],
-)
+@each_example
+def test_an_example_is_valid(example: Path, copied: Path) -> None:
+    assert not check(copied / "jobs" / example.name).errors
+
+
+@first_example_and_long_others
 def test_an_example_runs_and_ends_as_it_says(example: Path, copied: Path, child_env: dict[str, str]) -> None:
     fifo, output = copied / "events", copied / "output"
     os.mkfifo(fifo)

@@ -182,7 +182,7 @@ def hold(document: dict[str, Any], place: Path) -> None:
 
 
 relaxed = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=300
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=100
 )
 
 
@@ -201,6 +201,6 @@ def test_what_the_loader_accepts_the_schema_accepts(document: dict[str, Any], tm
 @pytest.mark.long
 @pytest.mark.parametrize("_share", range(8))  # a document takes 7 ms of CPU time: 11 s for each share
 @settings(relaxed, max_examples=1_500, derandomize=False)
-@given(document=documents)
+@given(document=documents | sound_documents)
 def test_very_many_documents_give_jobs_or_problems(document: dict[str, Any], _share: int, tmp_path: Path) -> None:
     hold(document, tmp_path / "any.yaml")

@@ -74,6 +74,8 @@ def test_every_param_arrives() -> None:
         ("HTTP://127.0.0.1:1/", None, "HTTP://127.0.0.1:1/"),
         ("unix:///run/a.sock", None, "unix:///run/a.sock"),
         ("at tcp://", "at tcp://", None),
+        ("port:80", "port:80", None),
+        ({"line": "localhost:80"}, "localhost:80", None),
         ({"line": "tcp://"}, "tcp://", None),
         ({"address": "tcp://h:1"}, None, "tcp://h:1"),
     ],
@@ -95,9 +97,12 @@ def test_without_ready_it_is_ready_at_once() -> None:
     ("params", "says"),
     [
         ({}, "cannot do without parameter 'argv'"),
-        ({"argv": []}, "cannot use an empty argv"),
+        ({"argv": []}, "cannot use argv without a program"),
         ({"argv": " ", "shell": True}, "cannot use an empty argv"),
-        ({"argv": "sleep 5"}, "cannot use the text 'sleep 5' as argv; write a list"),
+        (
+            {"argv": "sleep 5"},
+            "cannot use 'sleep 5' as argv; expected a list of the program and its arguments, or shell: true",
+        ),
         ({"argv": ["a"], "shell": True}, "cannot use a list as argv with shell: true"),
         ({"argv": ["sleep", 5]}, "cannot use 5 as argv[1]; expected text"),
         ({"argv": 5}, "cannot use 5 as argv; expected a list or text"),
@@ -107,7 +112,11 @@ def test_without_ready_it_is_ready_at_once() -> None:
         ({"argv": ["a"], "ready": {}}, "write one of line and address"),
         ({"argv": ["a"], "ready": {"line": "a", "address": "tcp://h:1"}}, "write one of line and address"),
         ({"argv": ["a"], "ready": "https://h"}, "cannot use an address of the kind https:// here"),
+        ({"argv": ["a"], "ready": "udp://h:1"}, "cannot use an address of the kind udp:// here"),
+        ({"argv": ["a"], "ready": "localhost:80"}, "cannot read 'localhost:80' as an address; write tcp://HOST:PORT"),
+        ({"argv": ["a"], "ready": "127.0.0.1:80"}, "cannot read '127.0.0.1:80' as an address; write tcp://HOST:PORT"),
         ({"argv": ["a"], "ready": {"line": "("}}, "as a regular expression"),
+        ({"argv": ["a"], "env": {"TASKLOOM_RUN": "x"}}, "cannot set TASKLOOM_RUN: it is set for each run, to its own"),
         ({"argv": ["a"], "check": {"tcp": "h"}}, "cannot read 'tcp://h' as an address"),
         ({"argv": ["a"], "check": {"tcp": "h:1", "evry": 1}}, "cannot find 'evry' in check; known: command, tcp, http"),
         ({"argv": ["a"], "check": "tcp://h:1"}, "cannot use 'tcp://h:1' as check; expected a mapping"),
@@ -119,6 +128,35 @@ def test_a_wrong_param_is_one_error(params: dict[str, Any], says: str) -> None:
     [found] = refusals(**params)
 
     assert says in found
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("argv: sleep 5", "sleep 5"),
+        ("argv: []", "[]"),
+        ("{argv: [a], shell: true}", "[a]"),
+        ("{argv: [a], env: {A: b, '=': c}}", "c"),
+        ("{argv: [a], stop_command: ['']}", "['']"),
+        ("{argv: [a], success_codes: [256]}", "[256]"),
+        ("{argv: [a], env_file: [x, '']}", "[x, '']"),
+        ("{argv: [a], ready: (}", "(}"),
+        ("{argv: [a], ready: {line: '('}}", "'('"),
+        ("{argv: [a], ready: {address: 'h:1'}}", "'h:1'"),
+        ("{argv: [a], check: {tcp: h}}", "h}"),
+        ("{argv: [a], check: {http: 'https://h/'}}", "'https://h/'"),
+        ("{argv: [a], check: {tcp: 'h:1', every: 0}}", "0"),
+        ("{argv: [a], check: {tcp: 'h:1', failures: 0}}", "0"),
+    ],
+)
+def test_what_the_program_refuses_has_its_own_place(tmp_path: Path, written: str, wrong: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"jobs:\n  a:\n    task: command\n    params:\n      {written}\n")
+
+    [found] = check(path).errors
+
+    assert (found.place.line, found.place.column) == (5, 7 + written.rindex(wrong))
+    assert found.message.count("cannot") == 1
 
 
 def test_all_wrong_params_are_reported_with_their_places(tmp_path: Path) -> None:

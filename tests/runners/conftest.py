@@ -101,7 +101,7 @@ RUNNERS = [Kind(ThreadRunner), REUSING]
 
 @pytest.fixture(params=RUNNERS, ids=lambda kind: kind.name or kind.make.__name__)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A bench for each runner."""
+    """A bench for each way to run in threads."""
     bench = Bench(request.param.make(), request.param.options)
 
     yield bench

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import sys
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_type_hints
 
 import pytest
 from tests.support.long_share import long_except, long_only
@@ -64,3 +66,11 @@ class TestProcesses(RunnerConformance):
         assert handle.process is not None
         stat = Path(f"/proc/{handle.process.pid}/stat").read_text()
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+def test_every_installed_runner_is_tested() -> None:
+    installed = {entry.load() for entry in importlib.metadata.entry_points(group="taskloom.runners")}
+
+    suites = [each for each in RunnerConformance.__subclasses__() if each.__module__ == __name__]
+
+    assert {get_type_hints(each.make_runner)["return"] for each in suites} == installed

@@ -1,9 +1,8 @@
-"""The contract in the docstring of `taskloom.runners` for each runner: rules for a single run."""
+"""The contract in the docstring of `taskloom.runners`, for the runner of threads: rules for a single run."""
 
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import subprocess
 import sys
 import threading
@@ -24,12 +23,6 @@ WHY = Reason(ReasonKind.USER, "enough")
 
 class Boom(Exception):
     """An error that a task of these tests raises."""
-
-
-def test_every_installed_runner_is_tested() -> None:
-    installed = {entry.value for entry in importlib.metadata.entry_points(group="taskloom.runners")}
-
-    assert installed == {"taskloom.runners.thread:ThreadRunner"}, "add it to RUNNERS in conftest.py"
 
 
 def test_the_body_is_created_on_the_thread_of_the_run_and_run_once(bench: Any) -> None:

@@ -1,4 +1,4 @@
-"""The contract in the docstring of `taskloom.runners` for each runner: rules for consecutive runs and for `close`."""
+"""The contract in the docstring of `taskloom.runners`, for the runner of threads: consecutive runs, and `close`."""
 
 from __future__ import annotations
 

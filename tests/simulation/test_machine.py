@@ -397,9 +397,9 @@ def run_machine(at_least: int, steps_of_one: int, first_seed: int) -> tuple[int,
 
 
 def test_any_order_of_inputs_gives_the_actions_of_the_reference_model() -> None:
-    steps, _ = run_machine(2_000, 100, int(os.environ.get("TASKLOOM_SEED", "20261122")))
+    steps, _ = run_machine(1_000, 100, int(os.environ.get("TASKLOOM_SEED", "20261122")))
 
-    assert steps >= 2_000
+    assert steps >= 1_000
 
 
 @pytest.mark.long

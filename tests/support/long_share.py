@@ -31,7 +31,7 @@ def _mark(cls: Class, names: set[str], kept: tuple[str, ...] = ()) -> Class:
     unknown = (names | set(kept)) - _tests(cls)
     if unknown:
         raise ValueError(f"{cls.__name__} has no test {', '.join(sorted(unknown))}")
-    for name in names:
+    for name in sorted(names):  # the workers of pytest-xdist must find the tests in one order
         setattr(cls, name, pytest.mark.long(_own(getattr(cls, name))))
     return cls
 

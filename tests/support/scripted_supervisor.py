@@ -23,18 +23,26 @@ class ScriptedSupervisors:
     def __init__(self) -> None:
         self.all: list[FakeSupervisor] = []
         self._threads: list[threading.Thread] = []
+        self._is_closed = False
+        # Held during a launch: it may go on after the end of its run, if the run was given up.
+        self._launching = threading.Lock()
 
     def launch(self, spec: LaunchSpec) -> FakeSupervisor:
         """Take the place of `launch`."""
-        supervisor = FakeSupervisor(spec)
-        self.all.append(supervisor)
-        thread = threading.Thread(target=_play, args=(supervisor,), name="player")
-        self._threads.append(thread)
-        thread.start()
-        return supervisor
+        with self._launching:
+            if self._is_closed:
+                raise OSError("the test is over")
+            supervisor = FakeSupervisor(spec)
+            self.all.append(supervisor)
+            thread = threading.Thread(target=_play, args=(supervisor,), name="player")
+            self._threads.append(thread)
+            thread.start()
+            return supervisor
 
     def close(self) -> None:
         """Wait until all players have ended, which they do when their run has; close what is theirs."""
+        with self._launching:
+            self._is_closed = True
         for thread in self._threads:
             thread.join(20.0)
             assert not thread.is_alive()

@@ -106,6 +106,12 @@ def stopped(ctx):
     os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(1000)
 
+def stops_supervisor(ctx):
+    """Stop the parent of its process, and never poll."""
+    ctx.log.info("is inside")
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(1000)
+
 def regrouped(ctx):
     """Move to a process group of its own, and never poll."""
     os.setpgid(0, 0) if os.getpid() != os.getpgrp() else os.setpgid(0, join_other_group())

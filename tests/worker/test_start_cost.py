@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import subprocess
 import sys
 
@@ -9,7 +11,10 @@ import pytest
 from tests.support import light_task
 from tests.support.driven_worker import DrivenWorker, spec_for
 
+import taskloom.sync.latch
+from taskloom.runners.process.compiled import WORKER_MODULES, worker_code
 from taskloom.runners.wire import Ended
+from taskloom.worker.__main__ import SentModules
 
 HEAVY = {
     "asyncio", "click", "logging", "pydantic", "queue", "rich", "select", "stevedore", "subprocess", "taskloom.catalog",
@@ -17,7 +22,7 @@ HEAVY = {
 }  # fmt: skip
 
 
-def test_a_worker_imports_nothing_heavy(child_env: dict[str, str]) -> None:
+def test_a_worker_imports_nothing_heavy_and_is_sent_all_its_modules(child_env: dict[str, str]) -> None:
     program = "import sys, taskloom.task, taskloom.worker.worker; print(*sys.modules)"
 
     done = subprocess.run(
@@ -25,7 +30,33 @@ def test_a_worker_imports_nothing_heavy(child_env: dict[str, str]) -> None:
     )
 
     assert done.returncode == 0
-    assert HEAVY & set(done.stdout.split()) == set()
+    modules = set(done.stdout.split())
+    assert HEAVY & modules == set()
+    assert sorted(name for name in modules if name.startswith("taskloom.")) == sorted(WORKER_MODULES)
+
+
+def test_a_module_that_was_sent_is_the_one_of_the_file_and_is_found_there_again() -> None:
+    sent = SentModules(worker_code())
+
+    found = sent.find_spec("taskloom.sync.latch")
+
+    assert found is not None
+    assert found.loader is not None
+    assert found.origin == taskloom.sync.latch.__file__
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    assert vars(module).keys() >= {"Latch", "__file__", "__cached__"}
+    assert sent.find_spec("taskloom.sync.latch") is None
+    found.loader.exec_module(module)  # from its file
+    package = sent.find_spec("taskloom.sync")
+    assert package is not None
+    assert package.submodule_search_locations == list(taskloom.sync.__path__)
+    assert sent.find_spec("json") is None
+
+
+def test_a_worker_without_sent_modules_imports_them_itself() -> None:
+    assert SentModules(b"").find_spec("taskloom.sync.latch") is None
+    assert marshal.loads(worker_code()).keys() == set(WORKER_MODULES)
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from taskloom.catalog.plain_params import accept_plain
-from taskloom.catalog.pydantic_errors import ParamErrors, mask_secrets
+from taskloom.catalog.pydantic_errors import ParamErrors, existing, mask_secrets
 from taskloom.catalog.signatures import (
     REQUIRED,
     ParamShape,
@@ -28,7 +28,7 @@ from taskloom.catalog.signatures import (
     params_of_class,
     params_of_function,
 )
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, UnusableField, quoted
 from taskloom.runners.binding import Binding, Body, CoroutineRun, TaskReference, is_coroutine_function
 from taskloom.task import Task
 from taskloom.text import error_text, kind_of, message_of
@@ -160,7 +160,9 @@ class TaskShape:
                 _describe(binding, binding.program())
         except BaseException as error:  # the plugin's own code may raise anything to refuse its params
             text = mask_secrets(_constructor_error(error), values)
-            raise ParamErrors([FieldError((), f"cannot make {self.name} of these params: {text}")]) from error
+            loc = _param_of(error, given) if isinstance(error, UnusableField) else ()
+            message = text if loc else f"cannot make {self.name} of these params: {text}"
+            raise ParamErrors([FieldError(loc, message)]) from error
         return values, binding
 
     def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,3 +368,17 @@ def _inspect_function(function: Callable[..., object]) -> TaskShape:
         announces_ready=bool(getattr(function, "announces_ready", False)),
         context_in_doubt=context_in_doubt(function, name),
     )
+
+
+# How the parameters of a task are called that describes a program, where that is not the name of the program's field.
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "env_files": ("env_file",),
+    "ready_line": ("ready", "line"),
+    "ready_address": ("ready", "address"),
+}
+
+
+def _param_of(error: UnusableField, given: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the path to the param that is wrong; () if its name does not tell."""
+    first, *rest = error.field or ("",)
+    return existing((*_OTHER_NAMES.get(str(first), (first,)), *rest), given)

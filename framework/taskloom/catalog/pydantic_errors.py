@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NewType, TypeVar, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
-from taskloom.diagnostics import MASK, FieldError, missing_blank, quoted
+from taskloom.diagnostics import MASK, FieldError, UnusableField, missing_blank, quoted
 from taskloom.text import did_you_mean, message_of
 
 __all__ = [
     "MASK",
     "ParamErrors",
+    "existing",
     "field_errors",
     "is_alias",
     "is_secret_type",
@@ -123,7 +124,10 @@ def _field_error(
         return FieldError(loc, f"cannot find {loc[-1]!r} in {_name(loc[:-1])}{known}", hint, at_key=True)
     for error in errors:
         if error["type"] in ("value_error", "assertion_error"):
-            text = message_of(error["ctx"]["error"])
+            raised = error["ctx"]["error"]
+            if isinstance(raised, UnusableField):
+                loc = (*loc, *existing(raised.field, value))
+            text = message_of(raised)
             text = without(text, _texts_in(value)) if is_secret else text
             return FieldError(
                 loc, text if text.startswith("cannot ") else f"cannot use {shown} as {_name(loc)}: {text}"
@@ -172,6 +176,18 @@ def value_hint(kinds: Iterable[str], value: object) -> str:
     if isinstance(value, str) and {"int_type", "float_type"} & set(kinds) and value.strip("+-").isdigit():
         return f"write {value} without quotes"
     return ""
+
+
+def existing(path: Iterable[str | int], value: Any) -> tuple[str | int, ...]:
+    """Return the path to a part of plain data, or as much of it as is there."""
+    found: list[str | int] = []
+    for part in path:
+        is_index = isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value)
+        if not is_index and not (isinstance(value, Mapping) and part in value):
+            break
+        found.append(part)
+        value = value[part]
+    return tuple(found)
 
 
 def _name(loc: Sequence[str | int]) -> str:

@@ -17,32 +17,26 @@ from math import ceil, inf
 
 from taskloom.clock import mono
 from taskloom.control.endpoint import Endpoint
+from taskloom.control.endpoint_keeper import EndpointKeeper
 from taskloom.control.exchange import Answer, Request
-from taskloom.control.identity import NameTaken
+from taskloom.control.log_once import Log, LogOnce
 from taskloom.control.peer import Peers, is_trusted_peer, peer_of
 from taskloom.control.reserve import Reserve
 from taskloom.control.session import Session, refuse_one_more
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
-from taskloom.text import duration, error_text, traceback_of
+from taskloom.text import error_text
 
 __all__ = ["CLIENTS", "Server"]
 
 CLIENTS = 64
-# A change in the folder is handled after this time: to remove a whole folder, its files are removed first.
-CHECK_SECONDS = 1.0
-# How often a removed socket is looked for without a watch, and how often one that cannot be made anew is tried.
-RETRY_SECONDS = 5.0
 # After an accept that the system has refused, and after a failure of the loop itself.
 PAUSE_SECONDS = 0.1
 # The pause after failures that follow each other grows up to this.
 LONGEST_PAUSE_SECONDS = 1.0
 
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-Log = Callable[[str, str], object]
-"""Takes a line and its level."""
 
 
 class Server:
@@ -65,7 +59,7 @@ class Server:
         self._answer = answer
         self._is_slow = is_slow
         self._endpoint = endpoint
-        self._log = log
+        self._log = LogOnce(log)
         self._peers = peers
         self._uid = os.geteuid()
         self._poll = select.poll()
@@ -80,10 +74,9 @@ class Server:
         self._postponed: deque[Session] = deque()
         # The one that is being handled: dropped if an exception strikes.
         self._current: Session | None = None
-        self._check_at = RETRY_SECONDS + mono() if endpoint.watch is None else inf
+        self._keeper = EndpointKeeper(endpoint, self._log)
         self._accept_again_at = -inf
         self._failures = 0
-        self._said: set[object] = set()
         # The monotonic second until which the last replies may be sent; None before `close`.
         self._end: float | None = None
         # Whether the thread has seen that.
@@ -133,7 +126,7 @@ class Server:
 
     def _step(self) -> bool:
         """Wait for something to do, and do it; return True at the end."""
-        if self._end is None and self._check_at == inf and not self._endpoint.is_listening:
+        if self._end is None and self._keeper.is_lost():
             self._make_anew({}, mono())
         # Both before the poll: what has arrived until the end is read, by one poll that does not wait.
         is_ending = self._end is not None
@@ -151,7 +144,7 @@ class Server:
         watch = self._endpoint.watch
         if watch is not None and events.pop(watch.fileno(), 0):
             watch.clear()
-            self._check_at = min(self._check_at, now + CHECK_SECONDS)
+            self._keeper.folder_changed(now)
         is_listener_ready = events.pop(self._endpoint.listener.fileno(), 0)
         for descriptor, found in events.items():
             session = self._sessions.get(descriptor)
@@ -186,7 +179,7 @@ class Server:
         if self._woken or self._postponed:
             return 0
         deadlines = [session.deadline for session in self._sessions.values()]
-        deadlines.append(self._check_at if self._end is None else self._end)
+        deadlines.append(self._keeper.check_at if self._end is None else self._end)
         if self._end is None and self._accept_again_at > mono():
             deadlines.append(self._accept_again_at)
         first = min(deadlines)
@@ -207,8 +200,8 @@ class Server:
     def _expire(self, now: float) -> None:
         for session in [each for each in self._sessions.values() if each.deadline <= now]:
             self._with(session, lambda session=session: session.expire(now))  # type: ignore[misc]
-        if self._check_at <= now and self._end is None:
-            self._check(now)
+        if self._keeper.check_at <= now and self._end is None:
+            self._keeper.check(now)
 
     def _with(self, session: Session, work: Callable[[], object]) -> None:
         """Do something with a session, and close its socket if it is over."""
@@ -270,8 +263,9 @@ class Server:
                 if not self._endpoint.is_listening:
                     self._make_anew({}, now)
                 elif error.errno not in _NO_DESCRIPTOR:
-                    self._say_once(("accept", error.errno), f"cannot accept a control connection: {error_text(error)}")
-                    self._check_at = min(self._check_at, now)
+                    reason = f"cannot accept a control connection: {error_text(error)}"
+                    self._log.warn_once(("accept", error.errno), reason)
+                    self._keeper.hasten(now)
                 return False
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
         self._admit(sock, now, is_on_reserve=is_on_reserve)
@@ -288,7 +282,7 @@ class Server:
             is_trusted = False
         else:
             if not is_trusted:
-                self._say_once(("peer", caller.uid), f"refused a control connection of {caller}: another user")
+                self._log.warn_once(("peer", caller.uid), f"refused a control connection of {caller}: another user")
         if not is_trusted or not self._has_room(now):
             if is_trusted:
                 refuse_one_more(sock, CLIENTS)
@@ -349,7 +343,7 @@ class Server:
     def _make_anew(self, events: dict[int, int], now: float) -> None:
         """Make anew what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
         closed = "a task has closed descriptors of the control socket; they are made anew, and its clients are lost"
-        self._say_once("closed", closed)
+        self._log.warn_once("closed", closed)
         if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not _is_open(self._wakeup.fileno()):
             self._wakeup.forget()
             self._wakeup = WakeupFd()
@@ -360,23 +354,8 @@ class Server:
             self._reserve.renew()
         except OSError:
             pass  # no descriptor is free
-        self._check(now)
+        self._keeper.check(now)
         self._accept_again_at = -inf
-
-    def _check(self, now: float) -> None:
-        """Make the socket file anew if it was removed."""
-        self._check_at = inf if self._endpoint.watch is not None else now + RETRY_SECONDS
-        try:
-            was_open = self._endpoint.is_listening
-            if self._endpoint.check() and was_open:
-                self._log(f"the control socket was removed, and made anew: {self._endpoint.path}", "WARNING")
-        except (OSError, NameTaken) as error:
-            self._check_at = now + RETRY_SECONDS
-            reason = f"cannot make the control socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
-            self._say_once(("check", str(error)), reason)
-        else:
-            if self._endpoint.watch is None:
-                self._check_at = now + RETRY_SECONDS
 
     # -- failures
 
@@ -389,33 +368,13 @@ class Server:
         self._failures += 1
         # Not at once: a lack of memory passes, and a bug must not take a whole processor.
         pause = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self._failures)
-        self._say_failure("the control server", error)
+        self._log.failure("the control server", error)
         if self._end is not None and mono() >= self._end:
             self._end = 0.0
         select.poll().poll(pause * 1000)
 
     def _log_failure(self, request: Request, error: BaseException) -> None:
-        self._say_failure(f"{request.method} {request.path}", error)
-
-    def _say_failure(self, what: str, error: BaseException) -> None:
-        """Log the traceback of an exception once, however often it is raised at the same place."""
-        place = error.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        key = (type(error), place and (place.tb_frame.f_code, place.tb_lineno))
-        if isinstance(error, MemoryError):
-            self._say_once(key, f"{what} failed: {error_text(error)}", "ERROR")
-        else:
-            traceback = traceback_of(error, error.__traceback__)
-            self._say_once(key, f"{what} failed, which is a bug in Taskloom; please report it\n{traceback}", "ERROR")
-
-    def _say_once(self, key: object, line: str, level: str = "WARNING") -> None:
-        if key not in self._said:
-            self._said.add(key)
-            try:
-                self._log(line, level)
-            except Exception:  # noqa: BLE001 - the log of a host program; the control goes on without it
-                pass
+        self._log.failure(f"{request.method} {request.path}", error)
 
     # -- the end
 

@@ -11,10 +11,11 @@ from taskloom.clock import mono
 from taskloom.control.api import LOGGER, Api
 from taskloom.control.endpoint import Endpoint, Wanted
 from taskloom.control.exchange import Answer, Request
+from taskloom.control.log_once import Log
 from taskloom.control.names import checked_name, program_name
 from taskloom.control.preload import import_for_answers
 from taskloom.control.program_info import ProgramInfo
-from taskloom.control.server import Log, Server
+from taskloom.control.server import Server
 from taskloom.core.events import Event
 from taskloom.scheduler.facade import Listener, Scheduler
 from taskloom.scheduler.failure_log import FailureLog

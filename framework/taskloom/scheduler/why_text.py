@@ -286,7 +286,9 @@ class _Paragraph:
     def _stop_of_run(self) -> Iterator[str]:
         policy, numbers = self._job.spec.join, self._facts.numbers
         woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
-        asked = "send it its stop signal" if self._is_program else f"ask it to end{woken}"
+        asked = f"ask it to end{woken}"
+        if self._is_program:
+            asked = "run its stop_command" if self._job.spec.params.get("stop_command") else "send it its stop signal"
         if policy.kills and not policy.is_awaited:
             yield f"A stop would {asked}, and would kill its processes at once ({join(policy)})"
         elif not policy.is_awaited:

@@ -1,7 +1,8 @@
 """Executes one run in this process: `python -P .../taskloom/worker/__main__.py CONTROL JOB`, or `-m taskloom.worker`.
 
 CONTROL is the descriptor of the socket to the program; the messages are those of `taskloom.runners.wire`. JOB is there
-for people who look at the list of processes.
+for people who look at the list of processes. Standard input holds compiled modules of Taskloom, or nothing; the task
+finds it empty.
 
 Nothing but the standard library is imported before the first message has come, since that has the `sys.path` of the
 program. So this module reads it by hand, and reports by hand that Taskloom cannot be imported.
@@ -10,8 +11,11 @@ program. So this module reads it by hand, and reports by hand that Taskloom cann
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType
 from typing import NoReturn
 
 # As in `taskloom.runners.wire_lines`, which cannot be imported yet.
@@ -27,6 +31,7 @@ def main() -> NoReturn:
     os.set_inheritable(control, False)
     line, rest = read_first_line(control)
     own_path, sys.path = sys.path, sys_path_of(line)
+    sys.meta_path.insert(0, SentModules(take_standard_input()))
     try:
         from taskloom.worker.worker import execute
     except BaseException as error:  # noqa: BLE001 - even SystemExit: it is reported, and this process ends
@@ -59,6 +64,51 @@ def sys_path_of(line: bytes) -> list[str]:
         return [str(entry) for entry in found]
     except (ValueError, TypeError, LookupError, RecursionError):
         sys.exit("the program broke the protocol: its first message is not a spec")
+
+
+class SentModules:
+    """Finds the modules of Taskloom that the program has sent, each once: to reload one, its file is read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._modules: dict[str, tuple[str, CodeType]] = marshal.loads(data) if data else {}
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Return how to import the module; None if it was not sent."""
+        if name not in self._modules:
+            return None
+        file, code = self._modules.pop(name)
+        folder, base = os.path.split(file)
+        spec = ModuleSpec(name, SentModule(name, file, code), origin=file, is_package=base == "__init__.py")
+        spec.has_location = True
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(folder)
+        return spec
+
+
+class SentModule(SourceFileLoader):
+    """Imports one of them. All that looks at the module later finds its file."""
+
+    def __init__(self, name: str, file: str, code: CodeType) -> None:
+        super().__init__(name, file)
+        self._codes = [code]
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Return the code, once."""
+        return self._codes.pop() if self._codes else super().get_code(fullname)
+
+
+def take_standard_input() -> bytes:
+    """Return all of it, and let descriptor 0 read nothing from now on."""
+    parts = []
+    try:
+        while part := os.read(0, 1 << 20):
+            parts.append(part)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+    except OSError:
+        pass  # it is closed, or there are no more descriptors: it is at its end
+    return b"".join(parts)
 
 
 def report_failed_import(control: int, error: BaseException) -> None:

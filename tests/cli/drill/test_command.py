@@ -70,15 +70,16 @@ def test_the_table_goes_to_stdout_and_the_events_to_stderr(call: Call) -> None:
     ("options", "names"),
     [
         (["--job", "launch"], ["launch"]),
-        (["--job", "launch", "--job", "tick"], ["tick", "launch"]),
+        pytest.param(["--job", "launch", "--job", "tick"], ["tick", "launch"], marks=pytest.mark.long),
         pytest.param(["-l", "slow"], ["tick"], marks=pytest.mark.long),
-        (["-l", "slow", "-l", "off"], ["tick"]),
+        pytest.param(["-l", "slow", "-l", "off"], ["tick"], marks=pytest.mark.long),
     ],
 )
 def test_jobs_are_selected_by_name_and_label(call: Call, options: list[str], names: list[str]) -> None:
     assert list(parsed(call(*options, "-o", "json"))) == names
 
 
+@pytest.mark.long
 def test_the_budget_option_replaces_the_budget_of_every_job(call: Call) -> None:
     answer = call("--budget", "1.5s", "--job", "tick", "-o", "json")
 
@@ -89,11 +90,16 @@ def test_the_budget_option_replaces_the_budget_of_every_job(call: Call) -> None:
     ("options", "message"),
     [
         (["--job", "tik"], "cannot find job 'tik'; jobs: tick, launch, off; did you mean 'tick'?"),
-        (["--job", "off"], "cannot find an enabled job with name 'off': there is nothing to drill"),
-        (["-l", "fast"], "cannot find an enabled job with label 'fast': there is nothing to drill"),
-        (["--budget", "0s"], "cannot use '0s' as a duration; it must be more than 0"),
-        (["--budget", "soon"], "cannot read 'soon' as a duration"),
-        (["--warm-up", "-1s"], "cannot read '-1s' as a duration"),
+        *(
+            pytest.param(*row, marks=pytest.mark.long)
+            for row in (
+                (["--job", "off"], "cannot find an enabled job with name 'off': there is nothing to drill"),
+                (["-l", "fast"], "cannot find an enabled job with label 'fast': there is nothing to drill"),
+                (["--budget", "0s"], "cannot use '0s' as a duration; it must be more than 0"),
+                (["--budget", "soon"], "cannot read 'soon' as a duration"),
+                (["--warm-up", "-1s"], "cannot read '-1s' as a duration"),
+            )
+        ),
     ],
 )
 def test_an_unusable_option_is_refused_and_nothing_starts(call: Call, options: list[str], message: str) -> None:

@@ -77,7 +77,7 @@ def test_what_no_shell_executes_is_allowed(read: Read, params: str) -> None:
     assert told(read(params)) == []
 
 
-@pytest.mark.parametrize("shell", ["sh, -c", "/bin/sh, -ec", "bash, --norc, -c"])
+@pytest.mark.parametrize("shell", ["sh, -c", "/bin/sh, -ec", "bash, --norc, -c", "env, -i, sh, -c"])
 def test_a_shell_that_is_called_by_hand_causes_a_warning(read: Read, shell: str) -> None:
     [problem] = read(f'{{argv: [{shell}, "echo ${{NAME}}"]}}')
 
@@ -124,6 +124,13 @@ def test_what_is_not_there_is_said_when_the_file_is_read(read: Read, params: str
     assert len(found) == (says is not None)
     assert says is None or found[0].startswith(says)
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize("params", ["{argv: [~/a]}", "{argv: [sleep], cwd: ~/a}", "{argv: [sleep], env_file: ~/a}"])
+def test_a_tilde_is_not_replaced_and_that_is_said(read: Read, params: str) -> None:
+    [problem] = read(params)
+
+    assert problem.hint == "'~' is not replaced here: write ${HOME}"
 
 
 def test_the_folder_of_the_runner_is_meant_as_well(read: Read) -> None:

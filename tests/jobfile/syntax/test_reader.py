@@ -336,9 +336,25 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
-@given(plain=st.dictionaries(keys, values, max_size=5), flow=st.booleans(), width=st.sampled_from([20, 80, 4000]))
+given_plain_data = given(
+    plain=st.dictionaries(keys, values, max_size=5), flow=st.booleans(), width=st.sampled_from([20, 80, 4000])
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given_plain_data
 def test_plain_data_written_as_yaml_reads_as_the_same_data(plain: dict[str, Value], flow: bool, width: int) -> None:
+    hold(plain, flow, width)
+
+
+@pytest.mark.long
+@settings(deadline=None, max_examples=1_000)
+@given_plain_data
+def test_very_much_plain_data_reads_as_the_same_data(plain: dict[str, Value], flow: bool, width: int) -> None:
+    hold(plain, flow, width)
+
+
+def hold(plain: dict[str, Value], flow: bool, width: int) -> None:
     """One run for both parsers, because generating the data takes longer than reading it."""
     text = yaml.safe_dump(plain, default_flow_style=flow, width=width, sort_keys=False)
 

@@ -349,7 +349,7 @@ def test_a_supervisor_that_is_no_python_is_doubted(
 def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(
     bench: ProcessBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskloom.runners.process.connection._KILL_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._KILL_SECONDS", 0.0)
     token = CancelToken()
     handle, supervisor = bench.begun(token)
     cancel(token)
@@ -364,14 +364,14 @@ def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(
 
 
 def test_a_supervisor_that_is_at_work_is_not_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskloom.runners.process.connection._KILL_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._KILL_SECONDS", 0.0)
     looks: SimpleQueue[int] = SimpleQueue()
 
     def state(pid: int) -> str:
         looks.put(pid)
         return "R"
 
-    monkeypatch.setattr("taskloom.runners.process.connection.state_of", state)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch.state_of", state)
     handle, supervisor = bench.begun()
 
     handle.kill()
@@ -385,7 +385,7 @@ def test_a_supervisor_that_is_at_work_is_not_killed(bench: ProcessBench, monkeyp
 
 
 def test_a_supervisor_that_does_not_exit_is_killed(bench: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskloom.runners.process.connection._EXIT_SECONDS", 0.0)
+    monkeypatch.setattr("taskloom.runners.process.supervisor_watch._EXIT_SECONDS", 0.0)
     _, supervisor = bench.begun()
 
     supervisor.send(returned())

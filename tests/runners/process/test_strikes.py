@@ -18,6 +18,7 @@ PLACES = tuple(
     for name in (
         "channel",
         "connection",
+        "control_socket",
         "deaths",
         "driven_run",
         "handle",
@@ -27,7 +28,12 @@ PLACES = tuple(
         "orphans",
         "outgoing",
         "output_lines",
+        "output_pipes",
+        "run_descriptors",
+        "run_socket",
         "starts",
+        "supervisor_socket",
+        "supervisor_watch",
         "worker_run",
     )
 )

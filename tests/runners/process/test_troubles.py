@@ -363,8 +363,9 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
     for _ in range(20_000):
         connection.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
 
-    assert connection._control is not None
-    assert 0 < len(connection._control._pending) <= 64 * 1024
+    control = connection._ends._control
+    assert control is not None
+    assert 0 < len(control.outgoing._pending) <= 64 * 1024
 
 
 # -- log records
@@ -494,3 +495,39 @@ def test_a_task_that_closes_all_descriptors_of_the_program_ends_the_runs_and_los
         "['RunEnded InternalError: internal error: an exception struck the thread that reads its pipes', "
         "'RunEnded its supervisor is gone: exit status 0'] True\n"
     ), done.stderr
+
+
+CLOSING_SOME = """
+import os, socket
+from tests.support.fake_supervisor import ProcessBench
+import taskloom.runners.process.connection as connection
+import taskloom.runners.process.supervisor_watch as supervisor_watch
+
+bench = ProcessBench()
+connection.launch = bench.launch
+supervisor_watch._KILL_SECONDS = 0.0
+handle, supervisor = bench.begun()
+numbers = [supervisor.channel.fileno(), supervisor.control.fileno(), supervisor.stdout, supervisor.stderr]
+pairs = [socket.socketpair() for _ in numbers]
+for number, (near, far) in zip(numbers, pairs):
+    far.send(b"for the task")
+    os.dup2(near.fileno(), number)
+handle.kill()
+end = bench.end()
+print(end.how.value, end.error.type, supervisor.was_killed.is_set(), [os.read(number, 99) for number in numbers])
+for number in numbers:
+    os.close(number)
+bench.begun()[1].exit()
+bench.end(2)
+print(bench.ends()[1].error, bench.bugs)
+os._exit(0)
+"""
+
+
+def test_a_run_whose_descriptors_a_task_has_taken_can_be_killed_and_reads_nothing_of_the_task() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSING_SOME], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+
+    data = [b"for the task"] * 4
+    assert done.stdout == f"killed ProcessKilled True {data}\nexit status 0 without a report []\n", done.stderr

@@ -194,7 +194,7 @@ FAILURES = {
         (["/etc/passwd"], {}),
         "cannot start '/etc/passwd': it is not executable, or not for this user",
     ),
-    "a folder": ((["/usr"], {}), "cannot start '/usr': it is not executable, or not for this user"),
+    "a folder": ((["/usr"], {}), "cannot start '/usr': it is a folder"),
     "control characters": (
         (["/a\nb\x1b[1m"], {}),
         "cannot start '/a\\nb\\x1b[1m': No such file or directory",

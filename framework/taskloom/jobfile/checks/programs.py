@@ -54,7 +54,7 @@ def _problems(job: DeclaredJob, spec: JobSpec, program: Program) -> Iterator[Pro
                 yield job.error(FieldError(_existing(job, ("params", "env_file")), str(error)))
             else:
                 message = f"the program cannot start before its env_file exists: {quoted(file)}"
-                yield _warning(job, "params", ("env_file",), message)
+                yield _warning(job, "params", ("env_file",), message, _of_tilde(file))
     yield from _warnings(job, spec, program)
 
 
@@ -85,11 +85,13 @@ def _shell_texts(program: Program) -> Iterator[str]:
     """Yield what the program and the commands beside it give to a shell, as in `[sh, -c, TEXT]`."""
     checked = program.check.command if program.check is not None else ()
     for argv in (program.argv, program.stop_command, checked):
-        if argv and argv[0].rpartition("/")[2] in _SHELLS:
-            for option, text in pairwise(argv):
-                if _TEXT_OPTION.fullmatch(option):
-                    yield text
-                    break
+        # Also behind a program that starts another one: `env`, `nice`, `sudo`.
+        names = [argument.rpartition("/")[2] for argument in argv]
+        first = next((index for index, name in enumerate(names) if name in _SHELLS), len(names))
+        for option, text in pairwise(argv[first:]):
+            if _TEXT_OPTION.fullmatch(option):
+                yield text
+                break
 
 
 def _warnings(job: DeclaredJob, spec: JobSpec, program: Program) -> Iterator[Problem]:
@@ -98,7 +100,7 @@ def _warnings(job: DeclaredJob, spec: JobSpec, program: Program) -> Iterator[Pro
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - as it was written
         message = f"the program cannot start before its folder exists: {quoted(folder)}"
         if program.cwd is not None:
-            yield _warning(job, "params", ("cwd",), message)
+            yield _warning(job, "params", ("cwd",), message, _of_tilde(folder))
         else:
             yield _warning(job, "runner", (spec.runner.name, "cwd"), message)
         return
@@ -106,11 +108,17 @@ def _warnings(job: DeclaredJob, spec: JobSpec, program: Program) -> Iterator[Pro
     env = {**os.environ, **_read(program), **options.get("env", {}), **program.env}
     for loc, argv in ((("argv",), program.argv), (("stop_command",), program.stop_command), (("check",), checked)):
         if argv and (why := _why_missing(argv[0], env, folder)):
-            yield _warning(job, "params", loc, f"the program {quoted(argv[0])} cannot be started: {why}")
+            message = f"the program {quoted(argv[0])} cannot be started: {why}"
+            yield _warning(job, "params", loc, message, _of_tilde(argv[0]))
     # Not one of `defaults:`, which is for the other jobs.
     if spec.watchdog is not None and program.check is None and "watchdog" in job.written:
         message = "watchdog has no effect: a program does not poll, and this one has no check"
         yield _warning(job, "watchdog", (), message, "add a check to its params")
+
+
+def _of_tilde(path: str) -> str:
+    """Return a hint for a path that a shell would have replaced; "" for others."""
+    return "'~' is not replaced here: write ${HOME}" if path.startswith("~") else ""
 
 
 def _read(program: Program) -> Mapping[str, str]:

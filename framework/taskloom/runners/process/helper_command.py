@@ -21,8 +21,7 @@ from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.text import duration, printable
 
 if TYPE_CHECKING:
-    from taskloom.runners.process.channel import Done, Exited, StartFailed, parse_message
-from taskloom.runners.process.launch import LaunchSpec
+    from taskloom.runners.process.launch import LaunchSpec
 
 __all__ = ["HelperCommand", "HelperFailed"]
 

@@ -139,9 +139,13 @@ class IoThread:
 
     def watch(self, descriptor: int, events: int, member: Member, ready: Ready) -> None:
         """Call `ready` when the descriptor has any of these events, or was hung up."""
-        if descriptor in self._ready:
-            self._epoll.modify(descriptor, events)
-        else:
+        is_new = descriptor not in self._ready
+        if not is_new:
+            try:
+                self._epoll.modify(descriptor, events)
+            except FileNotFoundError:
+                is_new = True  # a task has closed the file that had this number before
+        if is_new:
             self._epoll.register(descriptor, events)
         self._ready[descriptor] = member, ready
 

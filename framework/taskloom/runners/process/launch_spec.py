@@ -8,11 +8,10 @@ import marshal
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from types import CodeType
 
 from taskloom.runners.process.accounts import find_account
+from taskloom.runners.process.compiled import code_of
 
 __all__ = ["CannotLaunch", "LaunchSpec", "encode", "supervisor_code"]
 
@@ -97,14 +96,8 @@ def encode(spec: LaunchSpec) -> bytes:
 @functools.cache
 def supervisor_code() -> tuple[tuple[str, CodeType], ...]:
     """Return the compiled modules of the supervisor with their names; each imports only those before it."""
-    folder = Path(__file__).parents[2] / "worker" / "supervision"
-    code = []
-    for name in _SUPERVISOR_MODULES:
-        full_name = f"taskloom.worker.supervision.{name}"
-        found = SourceFileLoader(full_name, str(folder / f"{name}.py")).get_code(full_name)
-        if found is not None:
-            code.append((full_name, found))
-    return tuple(code)
+    names = [f"taskloom.worker.supervision.{name}" for name in _SUPERVISOR_MODULES]
+    return tuple((name, code_of(name)[1]) for name in names)
 
 
 def _variable(name: str, value: str, what: str) -> tuple[bytes, bytes]:

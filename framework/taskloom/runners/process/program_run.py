@@ -50,8 +50,22 @@ _LONGEST_READY_LINE = 4096
 _SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
 _SIGNAL_CODES = 128
 _CONTINUE = int(signal.SIGCONT)
-# A program that was asked to stop has done so if one of these has ended it: a stop command may send any.
+# A program that was asked to stop has done so if one of these has ended it.
 _ASKING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM})
+# These are the program's own fault, or the kernel's work, whoever asked it to stop.
+_FAULTS = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+        signal.SIGXCPU,
+        signal.SIGXFSZ,
+    }
+)
 
 
 class ProgramRun(DrivenRun):
@@ -309,9 +323,12 @@ class ProgramRun(DrivenRun):
     def _end_by_signal(self, program: Program, status: int) -> RunEnded | None:
         """Return the end of a program that was asked to stop and died of a signal that asks; None for other signals."""
         number = os.WTERMSIG(status)
-        if killed_by_ladder(status, self.ladder) is None and (number == program.stop_signal or number in _ASKING):
-            return self.ended(How.CANCELLED, None)
-        return None
+        is_out_of_memory = self._is_out_of_memory and number == signal.SIGKILL
+        if killed_by_ladder(status, self.ladder) is not None or is_out_of_memory:
+            return None
+        # A stop command may send any signal.
+        has_asked = number not in _FAULTS if program.stop_command else number in _ASKING
+        return self.ended(How.CANCELLED, None) if has_asked or number == program.stop_signal else None
 
     # -- helpers
 

@@ -24,6 +24,8 @@ def why_not_executed(name: str, env: Mapping[str, str], cwd: str | None, number:
         return _why_missing(Path(cwd or ".") / name)
     if number == errno.ENOENT:
         return f"it is not on the PATH{did_you_mean(name, _programs_on(env.get('PATH', _DEFAULT_PATH)), before='; ')}"
+    if number == errno.EACCES and "/" in name and Path(cwd or ".", name).is_dir():
+        return "it is a folder"
     if number == errno.EACCES:
         return "it is not executable, or not for this user"
     return None

@@ -16,6 +16,7 @@ from taskloom.runners import Stack
 from taskloom.runners.gauges import Gauges
 from taskloom.runners.process.accounts import find_account
 from taskloom.runners.process.channel import Exited, SupervisorMessage
+from taskloom.runners.process.compiled import worker_code
 from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
 from taskloom.runners.process.environment import child_environment
@@ -107,6 +108,7 @@ class WorkerRun(DrivenRun):
             user=options.get("user"),
             memory_limit=options.get("memory_limit"),
             control=True,
+            stdin=worker_code(),
             no_file_limit=limit_of_children(),
         )
 

@@ -4,7 +4,7 @@ import posix
 
 from taskloom.worker.supervision.loop import Supervisor
 from taskloom.worker.supervision.spec import Spec
-from taskloom.worker.supervision.system import CONTROL, become_subreaper, rename, text_of
+from taskloom.worker.supervision.system import CONTROL, become_subreaper, continue_with_parents_end, rename, text_of
 from taskloom.worker.supervision.wakeups import Wakeups
 
 
@@ -15,7 +15,9 @@ def main(channel: int, control: int, job: str, spec: Spec) -> None:
     try:
         rename(b"taskloom-run")
         become_subreaper()
+        continue_with_parents_end()  # a task may have stopped us, and then nobody else ends it
         _set_standard_input(spec.stdin)
+        spec.stdin = None  # a copy that is not needed any more
         supervisor = Supervisor(spec, channel, wakeups)
         supervisor.start()
         supervisor.serve()

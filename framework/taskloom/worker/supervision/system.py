@@ -28,6 +28,14 @@ def die_with_parent() -> None:
     _prctl(_SET_PDEATHSIG, signals.SIGKILL)
 
 
+def continue_with_parents_end() -> None:
+    """Have the kernel continue this process when its parent ends, if it is stopped then. Raises OSError.
+
+    Sent for the end of the thread that has forked, too: a process that is not stopped does not notice.
+    """
+    _prctl(_SET_PDEATHSIG, signals.SIGCONT)
+
+
 def ignore_signals() -> None:
     """Ignore all signals but those that this process handles, and faults."""
     for number in _CHANGEABLE:
