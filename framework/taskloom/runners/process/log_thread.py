@@ -200,7 +200,7 @@ def _logger(name: str) -> logging.Logger:
 
 def _record(log: RunLog, entry: LogEntry, name: str) -> logging.LogRecord:
     record = logging.LogRecord(
-        name, entry.level, entry.path, entry.line, entry.text, None, None, entry.function or None
+        name, entry.level, entry.path, entry.line, entry.text, (), None, entry.function or None
     )
     record.created = entry.created
     record.msecs = entry.created % 1 * 1000
