@@ -384,7 +384,7 @@ class Connection:
     def _read_the_rest(self, launched: Launched, now: float) -> None:
         """Read what is left in the pipes and the socket, close them, and ask for the verdict."""
         self._ends.read_rest(now)
-        lost = None if self._is_done else describe_loss(launched.exit_status)
+        lost = None if self._is_done else describe_loss(launched.exit_status, self.run.pid)
         self._ends.close()
         verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):
