@@ -235,12 +235,12 @@ class Connection:
         """Kill every process of the run."""
         launched = self._ends.launched
         if launched is not None and self.phase is Phase.OPEN:
-            self._ends.order("kill")
+            self._ends.send_order("kill")
             self._watch.kill_ordered(launched, mono())
 
     def _order_supervisor(self, line: str) -> None:
         if self.phase is Phase.OPEN:
-            self._ends.order(line)
+            self._ends.send_order(line)
 
     def send(self, message: Down) -> None:
         """Send a message to the worker."""
