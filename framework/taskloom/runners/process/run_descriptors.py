@@ -45,7 +45,7 @@ class RunDescriptors:
             self._control.watch()
         self._output.watch()
 
-    def order_supervisor(self, line: str) -> None:
+    def send_order(self, line: str) -> None:
         """Send an order to the supervisor."""
         if self._supervisor is not None:
             self._supervisor.send_order(line)
