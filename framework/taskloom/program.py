@@ -25,8 +25,9 @@ __all__ = ["Check", "Program", "Signal", "Target", "parse_signal", "parse_target
 T = TypeVar("T")
 
 _LARGEST_CODE = 255
-# `/bin/sh -c TEXT`.
+# `/bin/sh -c TEXT`; also `-ec`.
 _LEAST_OF_SHELL = 3
+_TEXT_OPTION = re.compile(r"-[A-Za-z]*c[A-Za-z]*", re.ASCII)
 # Set for each run by the runner itself.
 _OWN_VARIABLES = ("TASKLOOM_JOB", "TASKLOOM_RUN")
 
@@ -270,7 +271,7 @@ def _of_field(name: str, read: Callable[..., T], *values: Any) -> T:
 def _shell_arguments(values: object) -> tuple[str, ...]:
     """Return the arguments of a shell, of which the last one is its text. Raises ValueError."""
     arguments = _arguments(values, "argv")
-    if len(arguments) < _LEAST_OF_SHELL:
+    if len(arguments) < _LEAST_OF_SHELL or not _TEXT_OPTION.fullmatch(arguments[-2]):
         raise ValueError("cannot use a list as argv with shell: true; write one text, or leave shell out")
     if not arguments[-1].strip():
         raise ValueError("cannot use an empty argv; write the program and its arguments")

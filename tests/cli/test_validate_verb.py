@@ -259,3 +259,19 @@ def test_validating_plain_jobs_imports_neither_pydantic_nor_rich(child_env: dict
     )
 
     assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_secret_of_a_file_is_in_json(call: Call) -> None:
+    Path("word").write_text("hunter22\n")
+    Path("secret.yaml").write_text(
+        "jobs:\n"
+        "  a:\n"
+        "    task: countdown\n"
+        "    description: ${file:word} or ${file:word}\n"
+        "    runner: {process: {cwd: '/tmp/${file:word}'}}\n"
+    )
+
+    shown = call("secret.yaml", "-o", "json").stdout
+
+    assert "hunter22" not in shown
+    assert json.loads(shown)["jobs"][0]["runner_options"] == {"cwd": "/tmp/**********"}

@@ -10,7 +10,8 @@ import pytest
 
 from taskloom import Check, Program
 from taskloom.catalog.params import ParamErrors, inspect_task
-from taskloom.jobfile.loader import check
+from taskloom.jobfile.loader import CheckResult, check
+from taskloom.jobfile.render import render_all
 from taskloom_plugins.command import Command
 
 
@@ -104,6 +105,7 @@ def test_without_ready_it_is_ready_at_once() -> None:
             "cannot use 'sleep 5' as argv; expected a list of the program and its arguments, or shell: true",
         ),
         ({"argv": ["a"], "shell": True}, "cannot use a list as argv with shell: true"),
+        ({"argv": ["a", "b", "c"], "shell": True}, "cannot use a list as argv with shell: true"),
         ({"argv": ["sleep", 5]}, "cannot use 5 as argv[1]; expected text"),
         ({"argv": 5}, "cannot use 5 as argv; expected a list or text"),
         ({"argv": ["a"], "stop_signal": "TREM"}, "did you mean 'TERM'?"),
@@ -167,3 +169,42 @@ def test_all_wrong_params_are_reported_with_their_places(tmp_path: Path) -> None
 
     assert [(problem.place.line, problem.place.column) for problem in found] == [(5, 21), (6, 20)]
     assert found[0].hint == "quote it to make it text"
+
+
+def checked(tmp_path: Path, text: str) -> CheckResult:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    return check(path, with_origins=True)
+
+
+def test_secret_variables_of_a_program_are_masked_as_those_of_a_runner(tmp_path: Path) -> None:
+    job = "jobs:\n  a: {{task: command, params: {{argv: [sleep, '1'], env: {{API_TOKEN: {}, LEVEL: debug}}}}}}\n"
+
+    good = checked(tmp_path, job.format("hunter33"))
+    [wrong] = checked(tmp_path, job.format("33333333")).problems
+
+    assert good.secrets == {"hunter33"}
+    assert "env: {API_TOKEN: **********, LEVEL: debug}" in good.origins["a"]["params"].written
+    assert "33333333" not in render_all([wrong])
+
+
+LEVELS = """\
+jobs:
+  a:
+    task: command
+    user: nobody
+    stop_signal: INT
+    params: {argv: [sleep, '1'], memory_limit: 64MiB, restart: always, argvv: 5}
+"""
+
+
+def test_a_key_at_the_wrong_level_is_told_where_it_belongs(tmp_path: Path) -> None:
+    problems = checked(tmp_path, LEVELS).problems
+
+    assert [problem.hint for problem in problems] == [
+        "write runner: {process: {user: ...}}",
+        "write it below params: stop_signal is a parameter of the task",
+        "write runner: {process: {memory_limit: ...}}",
+        "write it beside params: restart is a field of the job",
+        "did you mean 'argv'?",
+    ]

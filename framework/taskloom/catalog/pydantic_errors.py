@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NewType, TypeVar, get_args, get_origin
 
 from taskloom.catalog.signatures import ParamShape
-from taskloom.diagnostics import MASK, FieldError, UnusableField, missing_blank, quoted
+from taskloom.diagnostics import MASK, SECRET_NAME, FieldError, UnusableField, missing_blank, quoted
 from taskloom.text import did_you_mean, message_of
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "field_errors",
     "is_alias",
     "is_secret_type",
+    "is_secret_variable",
     "mask_secrets",
     "type_at",
     "types_in",
@@ -98,7 +99,8 @@ def field_errors(errors: Iterable[Any], given: Mapping[str, Any], params: Mappin
         _field_error(
             loc,
             found,
-            is_secret=bool(loc) and is_secret_type(type_at(params[str(loc[0])].annotation, loc[1:])),
+            is_secret=bool(loc)
+            and (is_secret_type(type_at(params[str(loc[0])].annotation, loc[1:])) or is_secret_variable(loc)),
             siblings=_names_in(params[str(loc[0])].annotation, loc[1:-1]) if loc[1:] else (),
         )
         for loc, found in by_loc.items()
@@ -264,6 +266,11 @@ def type_at(annotation: Any, loc: Iterable[str | int]) -> Any:
                 annotation = field.annotation
                 break
     return annotation
+
+
+def is_secret_variable(loc: Sequence[str | int]) -> bool:
+    """Return whether the param at `loc` is an environment variable with a name such as `PASSWORD`: in one `env`."""
+    return len(loc) > 1 and loc[0] == "env" and SECRET_NAME.search(str(loc[1])) is not None
 
 
 def is_secret_type(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:

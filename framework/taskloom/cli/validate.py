@@ -16,6 +16,9 @@ from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.observe.terminal import has_styles, is_terminal
 from taskloom.text import duration, finite, plural
 
+# What a job file may have made of a secret; all else are names, numbers and words of ours.
+_WRITTEN = ("description", "log", "runner_options")
+
 if TYPE_CHECKING:
     from taskloom.cli.settings import Given
     from taskloom.core.model import Moment
@@ -92,10 +95,16 @@ def _show_as_json(result: CheckResult, now: Moment, settings: Mapping[str, Given
     """Show the result; with the settings of the program the plan, too."""
     from taskloom.cli.format_job import job_as_json
     from taskloom.jobfile.render import as_json
+    from taskloom.observe.masking import Masker
+
+    mask = Masker(result.secrets).mask_data
+
+    def masked(job: dict[str, Any]) -> dict[str, Any]:
+        return {**job, **{name: mask(job[name]) for name in _WRITTEN}}
 
     data: dict[str, Any] = {
         "files": list(result.files),
-        "jobs": [job_as_json(job, now) for job in result.jobs],
+        "jobs": [masked(job_as_json(job, now)) for job in result.jobs],
         "problems": as_json(result.problems),
         "worst_stop_seconds": finite(result.worst_stop_seconds),
         "worst_stop_chain": [{"job": slow.job, "seconds": finite(slow.seconds)} for slow in result.stop_chain],

@@ -24,6 +24,7 @@ from taskloom.jobfile.checks.contradictions import (
 )
 from taskloom.jobfile.fields.registry import FIELDS, JOB_NAME, is_note
 from taskloom.jobfile.fields.spec import JobErrors, Loc
+from taskloom.jobfile.misplaced import told_level
 from taskloom.text import error_text, suggest
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ def _assemble(
     values["join"] = join_policy(values, runner, errors)
     check_restart(values, errors)
     errors += in_task
+    if errors and shape is not None:
+        errors = [told_level(error, shape) for error in errors]
     if shape is not None and bound is not None and runner is not None:
         if runner.needs_reference and not shape.is_program:
             crossing = shape.errors_crossing(params or {})
@@ -253,8 +256,8 @@ def _invalid_name(name: object) -> FieldError:
 
 def _bind(
     find: Callable[[], _Found] | None, params: Mapping[str, Any] | None, errors: list[FieldError]
-) -> tuple[TaskShape, tuple[dict[str, Any], Binding]] | tuple[None, None]:
-    """Return the task, and its params with what makes the runs' bodies; (None, None) if there are errors.
+) -> tuple[TaskShape | None, tuple[dict[str, Any], Binding] | None]:
+    """Return the task, and its params with what makes the runs' bodies; None for each of both that cannot be used.
 
     `params` is None if they cannot be read. Then only the task is looked for.
     """
@@ -274,6 +277,7 @@ def _bind(
         errors += (
             each._replace(loc=("params", *each.loc), at_key=each.at_key or not each.loc) for each in found.errors
         )
+        return shape, None
     except ShapeError as error:  # a type that pydantic cannot check
         errors.append(FieldError(("task",), f"cannot use {named}: {error}"))
     except (MemoryError, KeyboardInterrupt):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.catalog.pydantic_errors import is_secret_type, type_at
+from taskloom.catalog.pydantic_errors import is_secret_type, is_secret_variable, type_at
 from taskloom.catalog.signatures import ShapeError
 from taskloom.diagnostics import MASK, SECRET_NAME, Problem
 from taskloom.errors import CatalogError
@@ -104,7 +104,7 @@ def _secret_paths(job: WrittenJob, catalog: Catalog) -> Iterator[tuple[str | int
     for name, value in params.items():
         for inner in _leaves(value):
             if name in types:
-                is_secret = is_secret_type(type_at(types[name], inner))
+                is_secret = is_secret_type(type_at(types[name], inner)) or is_secret_variable((name, *inner))
             else:
                 # Perhaps a misspelt one.
                 is_secret = has_secrets or any(SECRET_NAME.search(str(part)) for part in (name, *inner))

@@ -17,7 +17,7 @@ from taskloom.core.model import JobSpec
 from taskloom.diagnostics import SECRET_NAME, Problem
 from taskloom.jobfile.url_passwords import url_passwords, without_passwords
 
-__all__ = ["secrets_of", "without_values"]
+__all__ = ["is_program", "secrets_of", "without_values"]
 
 # A shorter value is not worth hiding, and it may occur inside any word of a message.
 _SHORTEST = 4
@@ -36,13 +36,19 @@ def secrets_of(specs: Iterable[JobSpec], others: Iterable[str] = ()) -> frozense
     specs = list(specs)
     values = [value for spec in specs for value in spec.params.values() if type(value) not in _PLAIN]
     variables = [each for spec in specs if spec.runner.options for each in _variables_of(spec.runner.options)]
+    variables += [each for spec in specs if is_program(spec) for each in _variables_of(spec.params)]
     values += (value for _, value in variables)
     by_name = (value for name, value in variables if SECRET_NAME.search(name) and len(value) >= _SHORTEST)
     return frozenset(filter(None, {*_in(values), *by_name, *others}))
 
 
+def is_program(spec: JobSpec) -> bool:
+    """Return whether a job starts a program: a param `env` of it holds environment variables."""
+    return getattr(spec.binding, "program", None) is not None
+
+
 def _variables_of(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the environment variables in the options of a runner. Those of another runner may be anything."""
+    """Return the variables in `env`: of a runner, or of a program. Those of another runner may be anything."""
     env = options.get("env")
     pairs = env.items() if isinstance(env, Mapping) else ()
     return [(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]

@@ -88,7 +88,8 @@ class Clock:
 
 def sentence(text: str) -> str:
     """Return the text as a sentence on one line; its first letter stays, as it may be the name of a job."""
-    return f"{printable(text).rstrip(' .;:')}."
+    text = printable(text).rstrip(" .;:")
+    return text if text.endswith("?") else f"{text}."
 
 
 def named_again(name: str, sentences: Iterable[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from taskloom.runners.binding import Binding, Body
 from taskloom.runners.process import program_run
 from taskloom.runners.process.channel import Exited, Left, OverLimit, ProcessStarted, Stopped
 from taskloom.runners.process.helper_command import HelperFailed
+from taskloom.runners.process.launch import CannotLaunch
 from taskloom.runners.process.probes import ProbeFailed
 from taskloom.runners.process.program_run import ProgramRun
 from taskloom.sync.cancel_token import CancelToken
@@ -290,7 +291,7 @@ def test_it_starts_with_its_files_and_variables_and_none_of_ours(
 
 
 def test_an_env_file_that_is_gone_fails_the_start() -> None:
-    with pytest.raises(OSError, match=r"cannot read env_file 'gone\.env': no such file or directory"):
+    with pytest.raises(CannotLaunch, match=r"cannot start 'serve': cannot read env_file 'gone\.env': no such file"):
         Scene(env_files=("gone.env",))
 
 

@@ -211,16 +211,18 @@ def test_a_failed_start_is_explained(name: str) -> None:
 
 
 def test_a_script_is_explained(tmp_path: Path) -> None:
-    without, missing = tmp_path / "without", tmp_path / "missing"
+    without, missing, windows = tmp_path / "without", tmp_path / "missing", tmp_path / "windows"
     without.write_text("echo no first line")
     missing.write_text("#! /usr/bin/nowhere -x\n")
-    for script in (without, missing):
+    windows.write_bytes(b"#!/bin/sh\r\necho\r\n")
+    for script in (without, missing, windows):
         script.chmod(0o755)
 
     assert failure([str(without)]).endswith(
         "it is neither a program of this machine nor a script that begins with `#!`"
     )
     assert failure([str(missing)]).endswith("missing': its interpreter '/usr/bin/nowhere' does not exist")
+    assert "windows': its lines end as on Windows" in failure([str(windows)])
 
 
 @AS_ROOT

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from taskloom.catalog.pydantic_errors import mask_secrets
 from taskloom.diagnostics import SECRET_NAME, Place
 from taskloom.jobfile.declared_job import DeclaredJob
 from taskloom.jobfile.fields.registry import FIELDS
+from taskloom.jobfile.secret_values import is_program
 from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.jobfile.written_values import as_written
 from taskloom.text import duration
@@ -73,8 +74,12 @@ def _final(job: DeclaredJob, field: str) -> object:
     if job.spec is None:
         return None
     if field == "params":
-        return job.spec.params
+        env = job.spec.params.get("env") if is_program(job.spec) else None
+        return {**job.spec.params, "env": _secret_variables(env)} if isinstance(env, Mapping) else job.spec.params
     env = job.spec.runner.options.get("env") if field == "runner" else None
-    if not isinstance(env, Mapping):
-        return None
-    return {job.spec.runner.name: {"env": {name: _Secret() for name in env if SECRET_NAME.search(str(name))}}}
+    return {job.spec.runner.name: {"env": _secret_variables(env)}} if isinstance(env, Mapping) else None
+
+
+def _secret_variables(env: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return environment variables with those replaced that are secret by their names."""
+    return {name: _Secret() if SECRET_NAME.search(str(name)) else value for name, value in env.items()}

@@ -235,12 +235,12 @@ class Connection:
         """Kill every process of the run."""
         launched = self._ends.launched
         if launched is not None and self.phase is Phase.OPEN:
-            self._ends.order("kill")
+            self._ends.send_order("kill")
             self._watch.kill_ordered(launched, mono())
 
     def _order_supervisor(self, line: str) -> None:
         if self.phase is Phase.OPEN:
-            self._ends.order(line)
+            self._ends.send_order(line)
 
     def send(self, message: Down) -> None:
         """Send a message to the worker."""
@@ -384,7 +384,7 @@ class Connection:
     def _read_the_rest(self, launched: Launched, now: float) -> None:
         """Read what is left in the pipes and the socket, close them, and ask for the verdict."""
         self._ends.read_rest(now)
-        lost = None if self._is_done else describe_loss(launched.exit_status)
+        lost = None if self._is_done else describe_loss(launched.exit_status, self.run.pid)
         self._ends.close()
         verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):

@@ -22,11 +22,11 @@ from taskloom.runners.process.accounts import find_account
 from taskloom.runners.process.channel import Continued, Exited, Left, ProcessStarted, Stopped, SupervisorMessage
 from taskloom.runners.process.deaths import explained, killed_by_ladder
 from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
-from taskloom.runners.process.env_files import read_env
+from taskloom.runners.process.env_files import EnvFileError, read_env
 from taskloom.runners.process.environment import PID_VARIABLE, child_environment
 from taskloom.runners.process.file_limit import limit_of_children
 from taskloom.runners.process.helper_command import HelperCommand, HelperFailed
-from taskloom.runners.process.launch import LaunchSpec
+from taskloom.runners.process.launch import CannotLaunch, LaunchSpec
 from taskloom.runners.process.probes import ProbeFailed, probe
 from taskloom.signal_names import signal_name
 from taskloom.text import error_text, plural
@@ -100,7 +100,11 @@ class ProgramRun(DrivenRun):
         if program.ready_line is not None:
             self._pattern = re.compile(program.ready_line)
         account = None if options.get("user") is None else find_account(options["user"]).env
-        added = read_env(program.env_files), options.get("env", {}), program.env
+        try:
+            files = read_env(program.env_files)
+        except EnvFileError as error:
+            raise CannotLaunch(error.errno, repr(program.argv[0]), str(error)) from None
+        added = files, options.get("env", {}), program.env
         self._spec = LaunchSpec(
             argv=program.argv,
             env=child_environment(os.environ, order.job, order.run, *added, account=account),

@@ -39,6 +39,8 @@ def _why_missing(path: Path) -> str | None:
     except OSError:
         return f"{os.strerror(errno.ENOENT)}{did_you_mean(path.name, _names_in(str(path.parent)), before='; ')}"
     if first.startswith(b"#!") and (words := first[2:].split()):
+        if first.endswith(b"\r\n") and len(words) == 1:
+            return "its lines end as on Windows, so its interpreter is not found: remove the carriage returns"
         return f"its interpreter '{os.fsdecode(words[0])}' does not exist"
     return "the loader that it names does not exist: it was built for another system"
 
