@@ -122,7 +122,8 @@ OTHERS = {
 
 
 def calls_of_json(file: Path) -> Iterator[int]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    source = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source if "json.dump" in source else "")):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump"):
             yield node.lineno
 

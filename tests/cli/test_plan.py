@@ -177,7 +177,7 @@ def test_a_value_from_an_alias_or_a_merge_key_is_shown_with_its_line(call: Call)
     assert values["join"] == {"written": "{within: 5s}", "from": "job", "path": "alias.yaml", "line": 8}
 
 
-@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
+@pytest.mark.parametrize("variables", [{}, pytest.param({"NO_COLOR": "1"}, marks=pytest.mark.long)])
 def test_a_terminal_gets_coloured_tables_unless_no_color_is_set(
     call: Call, child_env: dict[str, str], tmp_path: Path, variables: dict[str, str]
 ) -> None:

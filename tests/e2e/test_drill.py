@@ -98,7 +98,9 @@ def test_output_of_a_task_is_not_in_the_result(drill: Call) -> None:
     assert "xxxx" in answer.stderr
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.long) for one in (">&-", "2>&-")), ">&- 2>&- <&-"]
+)
 def test_streams_that_the_caller_closed_do_not_change_the_exit_code(
     child_env: dict[str, str], toy_packages: Path, tmp_path: Path, closed: str
 ) -> None:

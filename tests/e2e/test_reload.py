@@ -141,7 +141,7 @@ def test_a_term_right_after_a_hup_stops_all_jobs(start_program: Start) -> None:
     assert no_fault_of_ours(program.stderr)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)])
 def test_hup_and_quit_are_harmless_while_the_files_are_read(start_program: Start, number: int) -> None:
     many = "".join(f"  p{number}: {{task: polite, start: manual}}\n" for number in range(2000))
     program = start_program(f"jobs:\n{many}  first: {{task: polite}}\n")

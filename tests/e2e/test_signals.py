@@ -141,7 +141,9 @@ def test_a_thousand_signals_in_a_row_count_as_one(start_program: Start) -> None:
     assert quiet(program.stderr)
 
 
-@pytest.mark.parametrize("tenth", range(8))
+@pytest.mark.parametrize(
+    "tenth", [pytest.param(tenth, marks=[] if tenth in (1, 4, 7) else [pytest.mark.long]) for tenth in range(8)]
+)
 def test_a_signal_during_the_start_ends_the_program_and_leaves_no_process(start_program: Start, tenth: int) -> None:
     program = start_program(TWO_POLITE)
 

@@ -123,13 +123,16 @@ def test_one_deaf_job_among_a_thousand_is_the_only_one_named(start_program: Star
 @pytest.mark.parametrize(
     ("job", "code", "text"),
     [
-        ("{task: bad}", 1, "ValueError: boom"),
-        ("{task: leaver}", 1, "SystemExit"),
-        ("{task: leaver, params: {code: 3}}", 1, "SystemExit: 3"),
-        ("{task: silent_leaver}", 0, "succeeded"),
-        ("{task: leaker, params: {daemon: true}}", 0, "succeeded"),
+        pytest.param("{task: bad}", 1, "ValueError: boom", id="raises"),
+        pytest.param("{task: leaver}", 1, "SystemExit", id="exits-0", marks=pytest.mark.long),
+        pytest.param("{task: leaver, params: {code: 3}}", 1, "SystemExit: 3", id="exits-3", marks=pytest.mark.long),
+        pytest.param("{task: silent_leaver}", 0, "succeeded", id="returns"),
+        pytest.param(
+            *("{task: leaker, params: {daemon: true}}", 0, "succeeded"),
+            id="leaves-a-daemon-thread",
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=["raises", "exits-0", "exits-3", "returns", "leaves-a-daemon-thread"],
 )
 def test_the_exit_code_follows_from_how_the_job_ended(start_program: Start, job: str, code: int, text: str) -> None:
     program = start_program(f"jobs: {{job: {job}}}")

@@ -130,8 +130,8 @@ def write_wheel(folder: Path, name: str, version: str, *requires: str) -> None:
 @pytest.mark.parametrize(
     ("python", "versions"),
     [
-        ("3.11.0", {"main-part": "2.0", "helper": "1.0"}),
-        ("3.12.3", {"main-part": "2.0", "helper": "1.0"}),
+        pytest.param("3.11.0", {"main-part": "2.0", "helper": "1.0"}, marks=pytest.mark.long),
+        pytest.param("3.12.3", {"main-part": "2.0", "helper": "1.0"}, marks=pytest.mark.long),
         ("3.13.0", {"main-part": "2.0", "helper": "1.5", "extra": "1.0"}),
     ],
 )

@@ -7,6 +7,7 @@ good English elsewhere (`ask`, `tell`, `look`) are retired only as the names of 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,9 +49,14 @@ RETIRED_FUNCTIONS = {
     "advice": "warnings_of_each_job", "remarks": "findings", "direct": "plain_members",
 }  # fmt: skip
 
+# Files without any of them need not be parsed.
+MAY_BE_THERE = re.compile(rf"\b(?:{'|'.join(RETIRED)}|def\s+(?:{'|'.join(RETIRED_FUNCTIONS)}))\b")
+
 
 def retired_names(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the name of each retired identifier."""
+    if not MAY_BE_THERE.search(source):
+        return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if node.name in RETIRED or node.name in RETIRED_FUNCTIONS:

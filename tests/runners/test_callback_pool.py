@@ -309,6 +309,21 @@ def test_join_does_not_wait_for_other_callbacks(pool: Pool) -> None:
     assert pool.callback_pool.join(SOON) == []
 
 
+def test_join_begun_waits_for_other_callbacks_as_well(pool: Pool) -> None:
+    pool.submit(pool.blocking())
+    pool.await_begun(1)
+    joining = threading.Thread(target=pool.callback_pool.join_begun, args=(SOON,), daemon=True)
+    joining.start()
+    joining.join(0.05)
+    is_waiting = joining.is_alive()
+
+    pool.let_go.set()
+    joining.join(SOON)
+
+    assert is_waiting
+    assert not joining.is_alive()
+
+
 def test_what_is_submitted_after_close_is_called_and_its_helpers_end(pool: Pool) -> None:
     for _ in range(3):
         callback, done = pool.quick()

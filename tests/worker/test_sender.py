@@ -158,3 +158,18 @@ def test_the_polls_of_a_run_that_goes_on_waiting_are_no_change(sent: Sent) -> No
     token.release_waits()
     assert heartbeat.poll_changes() == [Polled(5, False, True)]
     assert heartbeat.poll_changes() == []
+
+
+def test_without_its_thread_all_is_sent_by_the_thread_that_flushes(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with pytest.raises(RuntimeError):
+        sent.start()
+    sent.sender.send(Ready())
+    sent.sender.end(END)
+
+    sent.sender.flush()
+
+    assert sent.read(2) == [Ready(), END]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support import worker_tasks as tasks
-from tests.support.driven_worker import DrivenWorker
+from tests.support.driven_worker import DrivenWorker, spec_for
 
+from taskloom.cli.limits import THREADS_OF_WORKER_RUN
 from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.runners.gauges import Progress
@@ -270,6 +272,31 @@ def test_a_worker_that_is_killed_by_its_task_says_nothing_about_it(start_worker:
 
     assert worker.all(Ended) == []
     assert worker.output()[2] == -signal.SIGSEGV
+
+
+@pytest.mark.long
+def test_a_waiting_run_has_the_threads_that_the_limits_are_compared_with(start_worker: Start) -> None:
+    worker = start_worker(tasks.waits)
+    worker.until(Started)
+
+    threads = list(Path(f"/proc/{worker.process.pid}/task").iterdir())
+
+    supervisor = 1
+    assert len(threads) + supervisor == THREADS_OF_WORKER_RUN
+
+
+@pytest.mark.long
+def test_a_process_that_gets_no_thread_fails_the_start_in_words(child_env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading\n"
+        "def refuse(self):\n"
+        '    raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = refuse\n"
+    )
+    with DrivenWorker(child_env | {"PYTHONPATH": str(tmp_path)}, spec_for(tasks.waits)) as worker:
+        (failed,) = worker.all(StartFailed)
+
+    assert failed.error.message.startswith("cannot start a thread in the process: the system has no more processes")
 
 
 @pytest.mark.long

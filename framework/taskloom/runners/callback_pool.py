@@ -121,12 +121,19 @@ class CallbackPool:
 
         Return the runs whose `terminate` has not begun by then.
         """
-        deadline = mono() + timeout
-        while self._has_unfinished_terminate():
-            progress = self._progress = Latch()
-            if self._has_unfinished_terminate() and not progress.wait(max(0.0, deadline - mono())):
-                break
+        self._wait_while(self._has_unfinished_terminate, timeout)
         return [item.run for item in self._waiting.copy() if item.callback.has_run_ended]
+
+    def join_begun(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds until each `terminate`, and each callback that has begun, has returned."""
+        self._wait_while(lambda: bool(self._busy) or self._has_unfinished_terminate(), timeout)
+
+    def _wait_while(self, is_unfinished: Callable[[], bool], timeout: float) -> None:
+        deadline = mono() + timeout
+        while is_unfinished():
+            progress = self._progress = Latch()
+            if is_unfinished() and not progress.wait(max(0.0, deadline - mono())):
+                break
 
     def _has_unfinished_terminate(self) -> bool:
         busy = [call.item for call in self._busy.copy().values()]

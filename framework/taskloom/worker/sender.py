@@ -115,8 +115,15 @@ class Sender:
         self._waker.release()
 
     def flush(self) -> None:
-        """Wait until all that was queued is sent, or the program is gone."""
-        if os.getpid() == self._pid:
+        """Wait until all that was queued is sent, or the program is gone.
+
+        If the thread could not be started, the caller sends it: the program has to learn of that.
+        """
+        if self._thread.ident is None:
+            self._send_queue()
+            if self._last:
+                self._send_end()
+        elif os.getpid() == self._pid:
             sent = Latch()
             self._queue.append(sent)
             self._waker.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from _thread import get_ident
@@ -94,7 +95,7 @@ class Worker:
         try:
             self._prepare(rest)
         except BaseException as error:  # noqa: BLE001 - no threads, no memory
-            self._fail(describe(error))
+            self._fail(_no_resources(error) or describe(error))
         if not self._is_reported:
             current_thread().name = self._spec.job
             self._run.execute()
@@ -117,10 +118,10 @@ class Worker:
         self._emit(RunStartFailed(self._spec.run, error))
 
     def _finish(self) -> NoReturn:
-        """Let the program know the end, let `terminate` return, and exit."""
+        """Let the program know the end, let `terminate` and callbacks that have begun return, and exit."""
         self._sender.flush()
         if "_pool" in vars(self):
-            self._pool.join(TERMINATE_SECONDS)
+            self._pool.join_begun(TERMINATE_SECONDS)
         self._sender.flush()
         leave(_FAILED if self._sender.is_closed_by_task else _SUCCESS)
 
@@ -215,6 +216,19 @@ def _other_version(version: str) -> ErrorInfo:
         "restart the program"
     )
     return ErrorInfo("OtherVersion", text, text + "\n", is_explained=True)
+
+
+def _no_resources(error: BaseException) -> ErrorInfo | None:
+    """Return in words that the system has no thread or no memory for the run; None for another error."""
+    from taskloom.worker.supervision.system import text_of
+
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        text = f"cannot start a thread in the process: {text_of(errno.EAGAIN)}"
+    elif isinstance(error, MemoryError):
+        text = f"cannot begin in the process: {text_of(errno.ENOMEM)}"
+    else:
+        return None
+    return ErrorInfo("CannotLaunch", text, text + "\n", is_explained=True)
 
 
 def _prepare_streams() -> None:

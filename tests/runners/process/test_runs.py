@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from queue import SimpleQueue
 
@@ -14,6 +15,7 @@ from taskloom.core import inputs
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners.gauges import Progress
+from taskloom.runners.process.deaths import describe_loss
 from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.process.launch import CannotLaunch, LaunchSpec
 from taskloom.runners.wire import (
@@ -325,6 +327,23 @@ def test_a_run_whose_supervisor_is_gone_is_lost(bench: ProcessBench) -> None:
 
     assert isinstance(end, RunEnded)
     assert (end.how, str(end.error)) == (How.LOST, "its supervisor is gone: SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("status", "main", "text"),
+    [
+        (None, None, ""),
+        (-9, None, ": SIGKILL"),
+        (1, 4711, ": exit status 1"),
+        (1, None, ": exit status 1; is '/usr/sbin/server' a Python interpreter?"),
+    ],
+)
+def test_a_supervisor_that_is_no_python_is_doubted(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, main: int | None, text: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/sbin/server")
+
+    assert str(describe_loss(status, main)) == "its supervisor is gone" + text
 
 
 def test_a_supervisor_that_does_not_kill_is_killed_and_the_run_with_it(

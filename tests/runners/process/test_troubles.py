@@ -481,6 +481,7 @@ second.begin()
 second.leave()
 bench.end(2)
 still_open = [os.fstat(number) is not None for number in files]
+assert bench.bugs == []
 print([type(each).__name__ + " " + str(each.error) for each in bench.ends()], all(still_open))
 os._exit(0)
 """
@@ -492,7 +493,7 @@ def test_a_task_that_closes_all_descriptors_of_the_program_ends_the_runs_and_los
     )
 
     assert done.stdout == (
-        "['RunEnded InternalError: internal error: an exception struck the thread that reads its pipes', "
+        "['RunEnded a task has closed all descriptors of the program', "
         "'RunEnded its supervisor is gone: exit status 0'] True\n"
     ), done.stderr
 

@@ -32,6 +32,7 @@ from taskloom.runners.process.channel import (
 )
 from taskloom.runners.process.deaths import describe_loss, explained
 from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
+from taskloom.runners.process.io_thread import DescriptorsClosed
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
 from taskloom.runners.process.log_thread import LogEntry, RunLog
 from taskloom.runners.process.orphans import kill_orphans
@@ -50,6 +51,8 @@ __all__ = ["Connection", "Phase"]
 
 # The end of the run waits this long for its log lines: a log handler may block for ever.
 _LOG_SECONDS = 0.2
+_STRUCK_TEXT = "internal error: an exception struck the thread that reads its pipes"
+_STRUCK = ErrorInfo("InternalError", _STRUCK_TEXT, f"{_STRUCK_TEXT}\n")
 # After more strikes than these the run is given up.
 _MOST_STRIKES = 3
 
@@ -94,6 +97,7 @@ class Connection:
         self._verdict: RunEnded | RunStartFailed | None = None
         self._strikes = 0
         self._is_struck = False
+        self._struck_by = _STRUCK
         self.run: DrivenRun = hub.make_run(order, token, self, handle.gauges)
 
     # -- the start
@@ -231,12 +235,12 @@ class Connection:
         """Kill every process of the run."""
         launched = self._ends.launched
         if launched is not None and self.phase is Phase.OPEN:
-            self._ends.order("kill")
+            self._ends.send_order("kill")
             self._watch.kill_ordered(launched, mono())
 
     def _order_supervisor(self, line: str) -> None:
         if self.phase is Phase.OPEN:
-            self._ends.order(line)
+            self._ends.send_order(line)
 
     def send(self, message: Down) -> None:
         """Send a message to the worker."""
@@ -380,7 +384,7 @@ class Connection:
     def _read_the_rest(self, launched: Launched, now: float) -> None:
         """Read what is left in the pipes and the socket, close them, and ask for the verdict."""
         self._ends.read_rest(now)
-        lost = None if self._is_done else describe_loss(launched.exit_status)
+        lost = None if self._is_done else describe_loss(launched.exit_status, self.run.pid)
         self._ends.close()
         verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):
@@ -436,6 +440,8 @@ class Connection:
     def struck(self, error: BaseException) -> None:
         """End the run that an exception of ours has struck: it is killed, and has failed."""
         self._strikes += 1
+        if isinstance(error, DescriptorsClosed):
+            self._struck_by = explained("DescriptorsClosed", "a task has closed all descriptors of the program")
         if self._verdict is not None:
             self.report()
             return
@@ -449,11 +455,11 @@ class Connection:
         self.report()
 
     def _broken_verdict(self) -> RunEnded | RunStartFailed:
-        text = "internal error: an exception struck the thread that reads its pipes"
-        error = ErrorInfo("InternalError", text, text + "\n")
         if not self.run.is_started:
-            return RunStartFailed(self._order.run, error)
-        return RunEnded(self._order.run, How.RAISED, error, self.run.ladder.requested is not None, callback_ran=False)
+            return RunStartFailed(self._order.run, self._struck_by)
+        return RunEnded(
+            self._order.run, How.RAISED, self._struck_by, self.run.ladder.requested is not None, callback_ran=False
+        )
 
     def leave_behind(self) -> None:
         """Close our descriptors, without a word to the supervisor. Called in a forked child, on its only thread."""

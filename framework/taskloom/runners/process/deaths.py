@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import NamedTuple
 
 from taskloom.core.model import ErrorInfo
@@ -63,9 +64,14 @@ def describe_death(status: int, *, out_of_memory: bool = False, over: tuple[int,
     return explained("ProcessDied", f"exit status {os.WEXITSTATUS(status)} without a report")
 
 
-def describe_loss(status: int | None) -> ErrorInfo:
-    """Return why nothing is known about the end of a run: its supervisor has ended so, as `subprocess` says it."""
+def describe_loss(status: int | None, main: int | None) -> ErrorInfo:
+    """Return the error of a run whose supervisor is gone.
+
+    `status`: the exit status, negative for a signal; None if unknown. `main`: the process that it had started.
+    """
     words = "its supervisor is gone"
     if status is not None:
         words += f": {signal_name(-status) if status < 0 else f'exit status {status}'}"
+        if main is None and status >= 0:  # such as a server that embeds Python
+            words += f"; is {sys.executable!r} a Python interpreter?"
     return explained("ProcessLost", words)

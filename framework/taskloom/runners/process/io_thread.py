@@ -25,7 +25,7 @@ from taskloom.sync.latch import Latch
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.wakeup_fd import WakeupFd
 
-__all__ = ["IoThread", "Member", "Ready"]
+__all__ = ["DescriptorsClosed", "IoThread", "Member", "Ready"]
 
 Ready = Callable[[int, float], None]
 """Called with the events of epoll and the monotonic second when a descriptor is ready."""
@@ -55,6 +55,10 @@ class Member(Protocol):
 
     def struck(self, error: BaseException) -> None:
         """An exception has struck the work for this member. Called again if it strikes this call."""
+
+
+class DescriptorsClosed(OSError):
+    """A task has closed all descriptors of the program, as daemons do: nothing is known of the runs any more."""
 
 
 class _NoWakeup:
@@ -177,9 +181,9 @@ class IoThread:
         try:
             events = self._epoll.poll(timeout, _MOST_EVENTS)
             if not events and not self._identity.is_ours():
-                raise OSError("all descriptors of the program were closed")
-        except (OSError, ValueError) as error:
-            self._replace_descriptors(error)
+                raise DescriptorsClosed
+        except (OSError, ValueError):
+            self._replace_descriptors()
             return False
         if any(descriptor == self._wakeup_number for descriptor, _ in events):
             self._wakeup.clear()  # before the messages are taken: one that comes later sets it again
@@ -248,7 +252,7 @@ class IoThread:
 
     # -- strikes
 
-    def _replace_descriptors(self, error: Exception) -> None:
+    def _replace_descriptors(self) -> None:
         """Make new ones: a task has closed all descriptors of the program, those of the runs included.
 
         The old objects are kept: they would close numbers that belong to other files by now.
@@ -264,9 +268,8 @@ class IoThread:
         self._epoll.register(self._wakeup_number, select.EPOLLIN)
         self._identity = OwnDescriptor(self._wakeup_number)
         for member in members.values():
-            member.struck(error)
+            member.struck(DescriptorsClosed())
             self.set_timer(member)
-        self._record_bug(error)
 
     def _failed(self, error: BaseException) -> None:
         """Keep the error for the next step, which tells the member that was worked for."""

@@ -199,9 +199,7 @@ def _logger(name: str) -> logging.Logger:
 
 
 def _record(log: RunLog, entry: LogEntry, name: str) -> logging.LogRecord:
-    record = logging.LogRecord(
-        name, entry.level, entry.path, entry.line, entry.text, None, None, entry.function or None
-    )
+    record = logging.LogRecord(name, entry.level, entry.path, entry.line, entry.text, (), None, entry.function or None)
     record.created = entry.created
     record.msecs = entry.created % 1 * 1000
     record.process = log.pid or os.getpid()

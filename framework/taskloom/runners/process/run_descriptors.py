@@ -45,10 +45,10 @@ class RunDescriptors:
             self._control.watch()
         self._output.watch()
 
-    def order(self, line: str) -> None:
+    def send_order(self, line: str) -> None:
         """Send an order to the supervisor."""
         if self._supervisor is not None:
-            self._supervisor.order(line)
+            self._supervisor.send_order(line)
 
     def can_order(self) -> bool:
         """Return whether orders reach the supervisor: a task may have closed all descriptors of the program."""

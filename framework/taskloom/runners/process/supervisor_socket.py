@@ -31,7 +31,7 @@ class SupervisorSocket(RunSocket):
         self._reader = reader
         self._unfinished = b""
 
-    def order(self, line: str) -> None:
+    def send_order(self, line: str) -> None:
         """Send an order, without its newline."""
         self.put(line.encode("ascii") + b"\n")
 

@@ -60,7 +60,8 @@ def sent_path() -> list[str]:
 
     An entry that is no path is the name of a hook, such as that of an editable install: it stays as it is.
     """
-    return [found for entry in list(sys.path) if isinstance(entry, str) and (found := _sent_entry(entry)) is not None]
+    entries: list[object] = list(sys.path)  # a program may have put anything there
+    return [sent for entry in entries if isinstance(entry, str) and (sent := _sent_entry(entry)) is not None]
 
 
 def _sent_entry(entry: str) -> str | None:
