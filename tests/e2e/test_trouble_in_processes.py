@@ -227,6 +227,17 @@ def test_a_full_disk_under_the_log_folder_stops_no_run(outcome_of: Any, tmp_path
 # -- a task that cannot be imported where the run executes
 
 
+def test_a_thread_that_closes_all_descriptors_of_the_program_ends_its_runs_in_processes(start: Any) -> None:
+    """The program goes on, says what has happened, and stops when asked."""
+    program = start("jobs:\n" + job("polite") + job("closes-everything", runner="thread", after="{polite: started}"))
+    program.wait_for("a task has closed all descriptors of the program")
+    program.wait_for("unknown code closed the wake-up descriptor")
+    program.send(signal.SIGTERM)
+
+    assert program.end() == 1, program.stderr
+    assert "internal error" not in program.stderr
+
+
 @pytest.mark.parametrize(
     ("how", "expected"),
     [

@@ -41,11 +41,11 @@ class WakeupFd:
         return True
 
     def set(self) -> None:
-        """Make it readable."""
+        """Make it readable. Raises nothing, also if a task has closed it, as code does that becomes a daemon."""
         try:
             os.write(self._writing, _WAKE)
-        except BlockingIOError:
-            pass  # the pipe is full or the counter at its maximum: it is readable already
+        except OSError:
+            pass  # as a rule: the pipe is full or the counter at its maximum, so it is readable already
 
     def clear(self) -> None:
         """Make it unreadable until it is set again."""

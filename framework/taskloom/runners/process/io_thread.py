@@ -114,13 +114,18 @@ class IoThread:
     def post(self, member: Member, function: Callable[..., object], *arguments: Any) -> None:
         """Have the function called on the IO thread; never blocks. The member is told if that raises."""
         self._messages.append((member, function, arguments))
-        self._wakeup.set()
+        self._wake()
         self._thread.ensure()
 
     def close(self) -> None:
         """Let the thread end once nothing is left to do; never blocks."""
         self._is_closed = True
-        self._wakeup.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the thread look for messages. If a task has closed its descriptor, it looks within 2 seconds."""
+        if self._identity.is_ours():
+            self._wakeup.set()
 
     def join(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds until the thread has ended."""

@@ -1,0 +1,16 @@
+"""The descriptor that wakes a thread, when a task has closed it."""
+
+from __future__ import annotations
+
+import os
+
+from taskloom.sync.wakeup_fd import WakeupFd
+
+
+def test_a_wakeup_that_a_task_has_closed_wakes_nobody_and_raises_nothing() -> None:
+    wakeup = WakeupFd()
+    os.close(wakeup.fileno())
+
+    wakeup.set()
+
+    wakeup.forget()
