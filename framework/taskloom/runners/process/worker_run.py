@@ -54,7 +54,7 @@ __all__ = ["WorkerRun"]
 
 # A worker that has closed its control socket is dying; one that lives on after this has broken the protocol.
 _CLOSED_SECONDS = 1.0
-# After its last message a worker lets `terminate` return, for a second at most, and then exits.
+# After its last message a worker lets `terminate` and callbacks that have begun return, for a second at most.
 _EXIT_SECONDS = 2.5
 # Of a worker that dies before its task was begun, the end of its standard error says why.
 _LAST_LINES = 20
