@@ -15,10 +15,13 @@ def _start(channel: int, control: int, job: str) -> None:
     while part := posix.read(0, 1 << 20):
         parts.append(part)
     modules, fields = marshal.loads(b"".join(parts))
+    parts.clear()
     for name, code in modules:
         module = sys.modules[name] = type(sys)(name)
         exec(code, module.__dict__)
-    module.main(channel, control, job, module.Spec(**fields))
+    spec = module.Spec(**fields)
+    fields.clear()  # the supervisor lives as long as the run, and keeps no copies of what the run reads
+    module.main(channel, control, job, spec)
 
 
 if __name__ == "__main__":
