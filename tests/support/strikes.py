@@ -71,8 +71,8 @@ def call_struck(strike: Strike, call: Callable[[], object]) -> bool:
 class ThreadStrike:
     """A trace function of new threads: raises `error` at line number `nth` of the threads with one name, once.
 
-    Only the lines in `places` count: files or folders of Taskloom. The end of a `with` block does not count, where a
-    trace function sees the line of the `with` once more: no exception can come there before the block is left.
+    Only the lines in `places` count: files or folders of Taskloom. Two kinds of line do not, since no exception can
+    come there: the end of a `with` block, where a trace function sees the line of the `with` once more, and `try:`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ThreadStrike:
         return self._line if frame.f_code.co_filename.startswith(self._places) else None
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line" and not self.place and not _leaves_with(frame):
+        if event == "line" and not self.place and frame.f_lasti not in _harmless(frame.f_code):
             self.count += 1
             if self.count == self.nth:
                 code = frame.f_code
@@ -101,21 +101,19 @@ class ThreadStrike:
         return self._line
 
 
-def _leaves_with(frame: FrameType) -> bool:
-    """Return whether the frame is at the end of a `with` block, and not at its beginning."""
-    return frame.f_lasti in _ends_of_with(frame.f_code)
-
-
 @cache
-def _ends_of_with(code: CodeType) -> frozenset[int]:
+def _harmless(code: CodeType) -> frozenset[int]:
+    """Return where a trace function sees a line at which nothing can fail."""
     first: dict[int, int] = {}
-    ends: set[int] = set()
+    found: set[int] = set()
     for offset, line in dis.findlinestarts(code):
-        if not line or first.setdefault(line, offset) == offset:
+        if not line:
             continue
-        if linecache.getline(code.co_filename, line).lstrip().startswith("with "):
-            ends.add(offset)
-    return frozenset(ends)
+        text = linecache.getline(code.co_filename, line).strip()
+        is_again = first.setdefault(line, offset) != offset
+        if text == "try:" or (is_again and text.startswith("with ")):
+            found.add(offset)
+    return frozenset(found)
 
 
 def strike_each_line(

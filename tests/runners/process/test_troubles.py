@@ -486,7 +486,7 @@ second.leave()
 bench.end(2)
 still_open = [os.fstat(number) is not None for number in files]
 assert bench.bugs == []
-print([type(each).__name__ + " " + str(each.error) for each in bench.ends()], all(still_open))
+print([type(each).__name__ + " " + str(each.error) for each in bench.ends()], all(still_open), flush=True)
 os._exit(0)
 """
 
@@ -519,12 +519,13 @@ for number, (near, far) in zip(numbers, pairs):
     os.dup2(near.fileno(), number)
 handle.kill()
 end = bench.end()
-print(end.how.value, end.error.type, supervisor.was_killed.is_set(), [os.read(number, 99) for number in numbers])
+result = (end.how.value, end.error.type, supervisor.was_killed.is_set(), [os.read(number, 99) for number in numbers])
+print(*result, flush=True)
 for number in numbers:
     os.close(number)
 bench.begun()[1].exit()
 bench.end(2)
-print(bench.ends()[1].error, bench.bugs)
+print(bench.ends()[1].error, bench.bugs, flush=True)
 os._exit(0)
 """
 
