@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 from tests.support.fake_calendar import FakeCalendar
 from tests.support.hand_driven_core import HandDrivenCore, event_of, running, show
+from tests.support.random_jobs import in_process
 
 from taskloom.core.actions import Action
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, JobState, Otherwise, WaitingFor
-from taskloom.core.policies import Missed, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.policies import Missed, Overlap, RestartPolicy, RestartWhen, Schedule
+from taskloom.core.stopping import KILL_SECONDS
 from taskloom.diagnostics import Place
+from taskloom.invariants.checker import check
 from taskloom.testing import make_job
 
 WEB = make_job("web", within=1.0)
@@ -265,6 +268,44 @@ def test_an_instant_that_comes_during_the_wait_is_made_up_for_as_after_any_delay
 
     assert started_jobs(early) == []
     assert [line for line in found if line.split()[0] in ("StartRun", "missed")] == events
+
+
+DUE, EARLIER, OFTEN = FakeCalendar(3.0, 60.0), FakeCalendar(2.5, 60.0), FakeCalendar(0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "events"),
+    [
+        (Schedule(calendar=DUE), ["queued new#1"]),
+        (Schedule(calendar=EARLIER), ["queued new#1"]),
+        (Schedule(calendar=EARLIER, jitter=0.25), ["queued new#1"]),
+        (Schedule(calendar=FakeCalendar(0.5, 60.0), missed=Missed.SKIP), ["missed new"]),
+        (Schedule(calendar=FakeCalendar(0.5, 60.0, 0.5), missed=Missed.SKIP), ["missed new", "skipped new"]),
+        (Schedule(calendar=OFTEN), ["missed new", "queued new#1"]),
+        (Schedule(calendar=DUE, immediately=True), ["queued new#1", "missed new"]),
+        (Schedule(calendar=OFTEN, immediately=True), ["queued new#1", "missed new", "missed new"]),
+        (Schedule(calendar=DUE, immediately=True, overlap=Overlap.QUEUE), ["queued new#1"]),
+        (
+            Schedule(calendar=DUE, immediately=True, overlap=Overlap.REPLACE),
+            ["queued new#1", "cancel_requested new#1"],
+        ),
+        (Schedule(every=2.0), []),
+    ],
+)
+def test_the_tick_that_gives_up_a_killed_run_fires_what_was_due_until_then(
+    schedule: Schedule, events: list[str]
+) -> None:
+    """Any other end of the wait has no tick of its own: an instant that has passed fires at the next one."""
+    stage = running(in_process(make_job("web", within=2.0)))
+    stage.reload(make_job("new", schedule=schedule))
+    stage.advance(2.0)
+    stage.stack_captured("web#1")
+
+    found = show(stage.advance(KILL_SECONDS))
+
+    assert [line for line in found if line.split()[0] in ("queued", "missed", "cancel_requested", "skipped")] == events
+    stage.advance(1.0)
+    assert check(stage.history, is_whole=False) == []
 
 
 def test_an_interval_begins_after_the_wait_and_has_missed_nothing() -> None:

@@ -55,6 +55,8 @@ class Schedules:
             since = model.wall if since_wall is None else min(since_wall, model.wall)
             instant = self._clock.first_instant(job, schedule.calendar, model.now, model.wall, since)
             self._set_instant(job, schedule, instant)
+            if since < model.wall and model.is_tick:
+                self._open_windows()  # an instant that has passed since then fires in this tick
 
     def rearm(self, job: JobModel) -> None:
         """Arm the schedule of a job that a command starts, unless it is armed."""
@@ -99,9 +101,11 @@ class Schedules:
     def begin_tick(self, tick: inputs.Tick) -> None:
         """Adjust to a clock that was set, and open the windows whose instant has come."""
         self._check_clock(tick.steady_until)
+        self._open_windows()
+
+    def _open_windows(self) -> None:
         if self._window_starts.is_any_due(self._model.now):
-            for name, _ in self._window_starts.pop_until(self._model.now):
-                self._open[name] = None
+            self._open |= dict.fromkeys(name for name, _ in self._window_starts.pop_until(self._model.now))
 
     def _check_clock(self, steady_until: float) -> None:
         model, clock = self._model, self._clock
@@ -240,9 +244,9 @@ class Schedules:
             job.latest_instant = latest
         following = after(schedule, latest)
         self._set_instant(job, schedule, following)
-        if following is not None and self._window_starts.is_any_due(model.now):
+        if following is not None:
             # By its jitter the latest instant came late, and the following one may be due in the same tick.
-            self._open |= dict.fromkeys(name for name, _ in self._window_starts.pop_until(model.now))
+            self._open_windows()
         if job.is_paused:
             self._expect_missed(job, schedule, latest, older + 1, "paused")
         else:
