@@ -47,7 +47,7 @@ class WholeStop:
         for job in store.jobs.values():
             store.set_next_firing(job, None)
             if job.run is None or job.state is JobState.BLOCKED:
-                self._stops.stop(job, reason)  # nothing follows any more
+                self._stops.stop(job, reason)  # nothing follows any more, and `why` says so before its level stops
         self._stops.begin_whole(store.now.mono + within)
         self._levels = deque(graph.stop_levels(store.dependencies.after()))
         self.advance()
