@@ -255,6 +255,8 @@ class Program:
         if self._is_checked or not self.events_path.exists() or self.events_path.is_fifo():
             return
         self._is_checked = True
+        if "has closed all descriptors of the program" in self.stderr:
+            return  # that of this file as well: what was to be written at that moment is lost
         # Incomplete if it was killed, exited at a third signal, or reported that the disk was too slow.
         is_whole = self.process.returncode in ORDERLY_ENDS and "could not be delivered" not in self.stderr
         events = self.events()

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.long
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user and the nice value")
 
+# SIGCANCEL and SIGSETXID: glibc lets no program change their action.
+GLIBC_SIGNALS = 1 << 31 | 1 << 32
+
 # Without the interpreter's own imports: /root may not be readable for another user.
 SHOW = """
 echo "cwd $(pwd)"; echo "nice $(nice)"; echo "user $(id -u) $(id -g) $(id -G)"
@@ -107,7 +110,8 @@ def test_signals_are_as_after_a_login_and_the_group_is_its_own() -> None:
         signal.signal(signal.SIGUSR2, ignored)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    assert [line.split()[1] for line in lines[:2]] == ["0" * 16, "0" * 16]
+    # A process that glibc's posix_spawn has made, as make does, ignores the two signals that threads of glibc use.
+    assert [int(line.split()[1], 16) & ~GLIBC_SIGNALS for line in lines[:2]] == [0, 0]
     assert lines[2] == lines[3]
 
 
