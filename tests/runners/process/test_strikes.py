@@ -70,7 +70,7 @@ def strike_io_thread(monkeypatch: pytest.MonkeyPatch, first: int, step: int) -> 
 
     for _ in strike_each_line("taskloom-processes", PLACES, trial, first=first, step=step):
         pass
-    assert open_descriptors() == descriptors
+    assert open_descriptors() <= descriptors  # the garbage of an earlier test may have had others
     return struck
 
 

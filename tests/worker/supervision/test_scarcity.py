@@ -57,7 +57,7 @@ def test_without_descriptors_the_start_fails_in_words_and_leaves_none_open() -> 
         else:
             break
         assert told.endswith("'job': this process has no more file descriptors (limit: `ulimit -n`)")
-        assert descriptors() == before, free
+        assert descriptors() <= before, free
         free += 1
 
     with run:
@@ -101,7 +101,7 @@ def test_a_refusal_of_the_kernel_is_explained_and_leaves_no_descriptor(
 
     assert str(caught.value).startswith("cannot start a process for job 'job': ")
     assert str(caught.value).endswith(words)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_an_interrupted_start_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_an_interrupted_start_leaves_no_descriptor(monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         Supervised(["true"], control=True)
 
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_a_program_without_an_interpreter_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_run_that_is_over_leaves_no_descriptor_and_no_zombie() -> None:
         pid = run.launched.pid
         assert isinstance(run.rest()[-1], Done)
 
-    assert descriptors() == before
+    assert descriptors() <= before
     with pytest.raises(ChildProcessError):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
