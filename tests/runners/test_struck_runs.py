@@ -20,8 +20,14 @@ from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 
 WHY = Reason(ReasonKind.USER, "enough")
-STRUCK = {_Execution.execute.__code__, _Execution._run.__code__, _Execution.report_end.__code__,
-          thread_module._call.__code__, thread_module._how.__code__, thread_module._await.__code__}  # fmt: skip
+STRUCK = {
+    _Execution.execute.__code__,
+    _Execution._run.__code__,
+    _Execution.report_end.__code__,
+    thread_module._call.__code__,
+    thread_module._how.__code__,
+    thread_module.wait_for_terminate.__code__,
+}
 
 
 class Strike:
@@ -96,7 +102,13 @@ def test_exactly_one_end_is_reported_if_an_exception_strikes_at_any_line(
     ends = [report.run for report in bench.reports if isinstance(report, RunEnded | RunStartFailed)]
     assert ends == [f"job#{number}" for number in range(1, len(ends) + 1)]
     assert len(ends) == len(places) + 1
-    assert {place.partition(":")[0] for place in places} >= {"execute", "_run", "report_end", "_call", "_await"}
+    assert {place.partition(":")[0] for place in places} >= {
+        "execute",
+        "_run",
+        "report_end",
+        "_call",
+        "wait_for_terminate",
+    }
     started = [report.run for report in bench.reports if isinstance(report, RunStarted)]
     assert len(set(started)) == len(started)
 

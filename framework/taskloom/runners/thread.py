@@ -35,7 +35,7 @@ from taskloom.sync.waker import Waker
 if TYPE_CHECKING:
     from taskloom.runners.thread_cache import ThreadCache
 
-__all__ = ["ReusingRun", "ThreadRun", "ThreadRunner"]
+__all__ = ["ReusingRun", "ThreadRun", "ThreadRunner", "wait_for_terminate"]
 
 _LAZY = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
@@ -135,7 +135,7 @@ class _Execution:
     def _run(self) -> RunEnded | RunStartFailed:
         order, token = self._order, self._token
         if order.terminate_returned is not None:
-            _await(order.terminate_returned, token)
+            wait_for_terminate(order.terminate_returned, token)
         try:
             body = order.binding.make()
         except BaseException as error:  # noqa: BLE001 - the plugin boundary
@@ -237,7 +237,7 @@ def _call(body: Body, context: RunContext, token: CancelToken) -> tuple[How, Err
     return how, error_info, was_requested, callback_ran
 
 
-def _await(terminate_returned: Latch, token: CancelToken) -> None:
+def wait_for_terminate(terminate_returned: Latch, token: CancelToken) -> None:
     """Wait until `terminate` of the previous run has returned, at most TERMINATE_SECONDS, or until cancelled."""
     waker = Waker()
     handle = token.add_waker(waker)

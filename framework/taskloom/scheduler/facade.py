@@ -15,7 +15,7 @@ from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
 from taskloom.diagnostics import quoted
-from taskloom.errors import Replicated
+from taskloom.errors import Replicated, TaskNotFound
 from taskloom.runners import ProcessInfo, Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
@@ -166,15 +166,20 @@ class Scheduler:
     def _provide_runner(self, name: str) -> None:
         """Make the runner if a job needs it for the first time: on the caller's thread, since it may be imported.
 
-        If it is not installed, or cannot be imported or made, the runs say so: their start fails.
+        If it is not installed, or cannot be imported or made, the runs say so and why: their start fails.
         """
         executor = self._engine.executor
         if executor.has_runner(name):
             return
         try:
-            executor.add_runner(name, self._own_catalog().load_runner(name).factory())
-        except Exception:  # noqa: BLE001 - code of a plugin; the loader of job files has reported it already
-            pass
+            runner = self._own_catalog().load_runner(name).factory()
+        except TaskNotFound:
+            return
+        except Exception as error:  # noqa: BLE001 - code of a plugin
+            from taskloom.scheduler.unmade_runner import UnmadeRunner
+
+            runner = UnmadeRunner(error)
+        executor.add_runner(name, runner)
 
     def _own_catalog(self) -> Catalog:
         if self._catalog is None:

@@ -27,7 +27,7 @@ def leave(code: int) -> NoReturn:
 
 
 def _finish() -> None:
-    """Do all that may block for ever: a pipe that nobody reads, or a function of the task's libraries."""
+    """Do all that may block for ever: a pipe that is not read, or a function of the task's libraries."""
     _flush()
     atexit._run_exitfuncs()
     _flush()

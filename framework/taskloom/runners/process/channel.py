@@ -49,7 +49,7 @@ class Exited(NamedTuple):
 class Left(NamedTuple):
     """So many processes of the run are alive some time after the end of its main process, and are ended now."""
 
-    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
+    count: int  # type: ignore[assignment]  # hides a method of tuples that is never called
     names: str
 
 

@@ -20,7 +20,6 @@ from taskloom.clock import mono, wall
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
-from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.error_info import describe
 from taskloom.runners.process.channel import (
     Done,
@@ -38,6 +37,7 @@ from taskloom.runners.process.log_thread import LogEntry, RunLog
 from taskloom.runners.process.orphans import kill_orphans
 from taskloom.runners.process.run_descriptors import RunDescriptors
 from taskloom.runners.process.supervisor_watch import SupervisorWatch
+from taskloom.runners.thread import wait_for_terminate
 from taskloom.sync.cancel_token import CancelCallback
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Connection:
         """Start the supervisor. On a helper thread: it may call code of the task, and a fork takes time."""
         try:
             if self._order.terminate_returned is not None:
-                self._order.terminate_returned.wait(TERMINATE_SECONDS)
+                wait_for_terminate(self._order.terminate_returned, self._token)
             spec = self.run.make_spec()
             if not self._token.enter(None):
                 self._io.post(self, self._conclude_unentered)
@@ -303,7 +303,7 @@ class Connection:
             self.run.on_channel(message, now)
 
     def supervisor_was_read(self, now: float, *, is_end: bool) -> None:
-        """Begin the end if no process of the run is left, or nobody is there to say so."""
+        """Begin the end if no process of the run is left, or its supervisor is gone."""
         if is_end or self._is_done:
             self._begin_closing(now)
 
@@ -425,7 +425,7 @@ class Connection:
 
     def report(self) -> None:
         """Report the end, after everything else; idempotent."""
-        self._hub.forget(self)  # first: whoever sees the end may wait for our threads
+        self._hub.forget(self)  # first: a thread that sees the end may wait for our threads
         if self._unreported and self._verdict is not None:
             self._token.close()
             # On one line: the end is reported once, whichever line is struck.

@@ -51,7 +51,7 @@ def _killed(name: str, at: float, requested: float | None) -> ErrorInfo:
 
 
 def describe_death(status: int, *, out_of_memory: bool = False, over: tuple[int, int] | None = None) -> ErrorInfo:
-    """Return why a process died that nobody had asked to. `over`: its memory limit and what it used, in bytes."""
+    """Return why a process died without a request to stop. `over`: its memory limit and what it used, in bytes."""
     if over is not None:
         limit, was = (number // _MIB for number in over)
         return explained("ProcessDied", f"over memory_limit {limit} MiB (was {was})")

@@ -65,7 +65,7 @@ class _NoWakeup:
     """Takes the place of the descriptor when the thread has ended."""
 
     def set(self) -> None:
-        """Wake nobody."""
+        """Wake no thread."""
 
     def clear(self) -> None:
         """Do nothing."""

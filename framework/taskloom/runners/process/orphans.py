@@ -1,4 +1,4 @@
-"""The processes that a run leaves when its supervisor was killed: nobody else looks after them then.
+"""The processes that a run leaves when its supervisor was killed: no other process looks after them then.
 
 The main process has asked the kernel to die with its supervisor. Its own children have not. Those that are still in its
 process group, and have the environment of the run, are killed here. One that has left the group stays, as the

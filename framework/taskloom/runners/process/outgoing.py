@@ -24,7 +24,7 @@ class Outgoing:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything was written, or there is nobody to read it."""
+        """Whether everything was written, or the other end is closed."""
         return not self._pending
 
     @property

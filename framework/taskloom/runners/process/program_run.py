@@ -52,7 +52,7 @@ _SIGNAL_CODES = 128
 _CONTINUE = int(signal.SIGCONT)
 # A program that was asked to stop has done so if one of these has ended it.
 _ASKING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM})
-# These are the program's own fault, or the kernel's work, whoever asked it to stop.
+# These are the program's own fault, or the kernel's work, with or without a request to stop.
 _FAULTS = frozenset(
     {
         signal.SIGABRT,

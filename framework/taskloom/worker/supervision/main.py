@@ -15,7 +15,7 @@ def main(channel: int, control: int, job: str, spec: Spec) -> None:
     try:
         rename(b"taskloom-run")
         become_subreaper()
-        continue_with_parents_end()  # a task may have stopped us, and then nobody else ends it
+        continue_with_parents_end()  # a task may have stopped us, and then nothing else ends it
         _set_standard_input(spec.stdin)
         spec.stdin = None  # a copy that is not needed any more
         supervisor = Supervisor(spec, channel, wakeups)
