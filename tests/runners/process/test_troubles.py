@@ -43,6 +43,7 @@ class KeptRecords(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
+        self.changed = threading.Condition()
         self.gate = threading.Event()
         self.is_blocking = threading.Event()
         self.gate.set()
@@ -51,7 +52,9 @@ class KeptRecords(logging.Handler):
         if not self.gate.is_set():
             self.is_blocking.set()
             assert self.gate.wait(20)
-        self.records.append(record)
+        with self.changed:
+            self.records.append(record)
+            self.changed.notify_all()
 
     def texts(self) -> list[str]:
         return [record.getMessage() for record in self.records]
@@ -304,12 +307,31 @@ def test_log_records_that_come_too_fast_are_dropped_and_counted(bench: ProcessBe
     supervisor.exit()
     bench.end()
 
-    bench.wait_for(lambda: any("dropped" in text for text in log.texts()))
     kept = [text for text in log.texts() if text.startswith("record")]
     dropped = 3 * log_thread.MOST_ENTRIES - len(kept)
     assert dropped > log_thread.MOST_ENTRIES
     assert f"{dropped:,} log records of the process dropped: they came faster than the log took them" in log.texts()
     assert kept == [f"record {number}" for number in range(len(kept))]
+
+
+def test_dropped_log_records_are_told_although_the_log_is_empty_when_the_run_ends(
+    bench: ProcessBench, log: KeptRecords
+) -> None:
+    _, supervisor = bench.begun()
+    log.gate.clear()
+    for number in range(2 * log_thread.MOST_ENTRIES):
+        supervisor.send(Logged(logging.INFO, "taskloom.task", f"record {number}", 0.0))
+    supervisor.send(CallbackFailed("last", ErrorInfo("E", "", "")))
+    bench.wait_for(lambda: len(bench.reports) == 2)
+    with log.changed:
+        log.gate.set()
+        assert log.changed.wait_for(lambda: len(log.records) >= log_thread.MOST_ENTRIES, 20)
+
+    supervisor.send(returned())
+    supervisor.exit()
+    bench.end()
+
+    assert "dropped" in log.texts()[-1]
 
 
 def test_failed_callbacks_without_end_are_not_reported_without_end(bench: ProcessBench) -> None:

@@ -91,8 +91,8 @@ class RunLog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything was passed on."""
-        return self._put == self._done
+        """Whether everything was passed on, and what was dropped is told."""
+        return self._put == self._done and not self._dropped
 
     def add(self, entry: LogEntry) -> None:
         """Queue a line, even if the log is full: it was read already."""
