@@ -30,7 +30,7 @@ VENV_PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 MADE_HERE = VENV / "made-by-make"
 WANTED = {
-    "run": ".",
+    "run": ".[history]",
     "test": ".[test]",
     "libraries": ".[test-libraries]",
     "lint": ".[dev]",
