@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-__all__ = ["KEEP_SECONDS", "LEAST_SIZE", "SIZE", "Pruned", "Pruner", "Room"]
+__all__ = ["KEEP_SECONDS", "LEAST_SIZE", "SIZE", "Batch", "Pruned", "Pruner", "Room"]
 
 KEEP_SECONDS = 30 * 86400.0
 SIZE = 256 * 1024 * 1024
@@ -29,6 +29,14 @@ class Room(enum.Enum):
     """Only what waits for its commit: recorded instants and actions, starts and their end. All else waits in the queue."""
     NOTHING = "nothing"
     """No transaction at all."""
+
+
+class Batch(NamedTuple):
+    """What one transaction of the recorder may hold at most."""
+
+    room: Room
+    rows: int
+    bytes: int
 
 
 class Pruned(NamedTuple):
@@ -51,18 +59,16 @@ class Pruner:
         """`keep` in seconds, `math.inf` for ever; `size` in bytes, `math.inf` for no limit."""
         self.due: float = 0.0
         """Monotonic time at which `step` is to be called; 0.0 at first: at once."""
-        self.room = Room.ALL
-        """What the next batch may hold; asked before each."""
 
     def prepare(self, connection: Connection) -> None:
         """Call once for each new connection, after its PRAGMAs, outside of a transaction."""
 
-    def batch_bytes(self) -> int:
-        """Return how many bytes one transaction may write at most, so that no batch alone exceeds the limit."""
-        return 1024 * 1024
+    def batch(self) -> Batch:
+        """Return how much the next transaction may write at most, so that no batch alone exceeds the limit."""
+        return Batch(Room.ALL, 1000, 1024 * 1024)
 
-    def wrote(self, connection: Connection, written: int) -> None:
-        """Call after each commit, with the approximate bytes of its rows; may set `due` and `room`. Costs two stats."""
+    def wrote(self, rows: int, bytes_: int) -> None:
+        """Call after each commit of rows, with about how many bytes they have; may set `due`. Costs two stats."""
 
     def step(self, connection: Connection) -> Pruned:
         """Do one slice in a transaction of its own. The connection must not be in one.
