@@ -130,7 +130,7 @@ def postgres_process() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(postgres_process: PostgresServer) -> PostgresServer:
-    """A PostgreSQL server that runs; a test may stop, kill or pause it. Its databases are those of earlier tests too."""
+    """A PostgreSQL server that runs; a test may stop, kill or pause it, and makes a database of its own in it."""
     postgres_process.ensure_running()
     return postgres_process
 

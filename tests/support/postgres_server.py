@@ -85,7 +85,8 @@ class PostgresServer:
             )
         bound = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
-            assert time.monotonic() < bound and self._process.poll() is None, self.log
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < bound, self.log
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(AGAIN_SECONDS)
 
