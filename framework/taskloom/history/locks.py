@@ -29,6 +29,7 @@ from taskloom.sync.record_lock import locked_by
 __all__ = ["FileLock", "has_session_lock", "lock_schema", "lock_session", "session_name"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_MODE = 0o600
 # More programs than these do not end between our attempt to lock and our question who holds the lock.
 _ATTEMPTS = 20
 
@@ -101,11 +102,13 @@ class FileLock:
             if known is not None and not self._reserve(known):  # under another path
                 raise HistoryHeld(name, Holder(self.pid))
             self._file, self.was_there = known, self.was_there or known is not None
-            descriptor = os.open(self._path, _FLAGS, 0o600)
+            descriptor = os.open(self._path, _FLAGS, _MODE)
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                     raise HistoryUnusable(self._shown, f"{quoted(self._path)} is not a regular file of this user")
+                if stat.S_IMODE(status.st_mode) != _MODE:
+                    os.fchmod(descriptor, _MODE)  # an unusual umask
                 holder = _lock_or_find_holder(descriptor)
                 found = FileId(status.st_dev, status.st_ino)
                 if holder is None and file_id(self._path) == found and self._reserve(found):
