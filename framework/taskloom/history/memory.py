@@ -21,19 +21,27 @@ class JobMemory:
     Instants may be recorded before the events of the same moment arrive, and the other way around: the latest stays.
     """
 
-    def __init__(self, mask: Callable[[str], str] = str) -> None:
+    def __init__(self, mask: Callable[[str], str] = str, *, is_fresh: bool = False) -> None:
         self.jobs: dict[str, RememberedJob] = {}
         self._mask = mask
+        # Whether all that earlier starts have left is ignored.
+        self._is_fresh = is_fresh
         # What this start has decided itself, so that a memory that is loaded late does not undo it.
         self._decided: dict[str, set[str]] = {}
         # Jobs whose last run is followed by a restart: its beginning counts in the window of the limit.
         self._restarting: set[str] = set()
 
-    def load(self, remembered: Mapping[str, RememberedJob]) -> None:
-        """Take what earlier starts have left. If this start has begun already, what it has decided is kept."""
+    def load(self, remembered: Mapping[str, RememberedJob]) -> Mapping[str, RememberedJob]:
+        """Take what earlier starts have left, and return it; nothing of it if all begins anew.
+
+        If this start has begun already, what it has decided is kept.
+        """
+        if self._is_fresh:
+            return {}
         for name, old in remembered.items():
             new = self.jobs.get(name)
             self.jobs[name] = old if new is None else self._merged(name, old, new)
+        return remembered
 
     def record(self, job: str, instant: float) -> Row | None:
         """Record that a run starts for an instant; None if the job is not known yet."""

@@ -46,8 +46,6 @@ class Rank(IntEnum):
     ACTION = 4
     ALIVE = 5
     """A run that is alive, or what a job remembers: never dropped."""
-    START = 6
-    """The start of the program: never dropped."""
 
 
 _NOUNS = {
@@ -57,7 +55,6 @@ _NOUNS = {
     Rank.FAILED: ("failed run", "failed runs"),
     Rank.ACTION: ("action", "actions"),
     Rank.ALIVE: ("row", "rows"),
-    Rank.START: ("row", "rows"),
 }
 _SOFT_RANKS = (Rank.TAIL, Rank.EVENT, Rank.SUCCEEDED)
 _HARD_RANKS = (*_SOFT_RANKS, Rank.FAILED, Rank.ACTION)
