@@ -213,5 +213,5 @@ def _refuse(waiting: Iterable[Done]) -> None:
     for done in waiting:
         try:
             done(False)
-        except Exception:  # noqa: BLE001, S110 - the caller's; a history that fails there is worse
+        except Exception:  # noqa: BLE001 - the caller's; a history that fails there is worse
             pass

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from itertools import count
-from math import inf
 from typing import Any
 
 from taskloom.clock import Clock, MonotonicClock, mono
@@ -28,7 +27,7 @@ from taskloom.history.retention import KEEP_SECONDS, SIZE, Pruner
 from taskloom.history.rows import EventFold
 from taskloom.history.start_row import StartRow
 from taskloom.history.wakeup import Wakeup
-from taskloom.history.writer import Ending, Sources, Writer
+from taskloom.history.writer import Ending, Places, Sources, Writer
 from taskloom.observe.masked_data import masked_data
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
@@ -92,16 +91,9 @@ class Recorder:
         self._intake = Intake(
             EventFold(start.start, mask), JobMemory(mask, is_fresh=is_fresh), queue or RowQueue(), self._wakeup.wake
         )
-        self._writer = Writer(
-            name,
-            StartRow(start),
-            self._intake,
-            partial(connect, target, name),
-            Pruner(name, start.start, keep=keep, size=size),
-            Sources(log, tail_of, polls),
-            self._health,
-            clock,
-        )
+        places = Places(partial(connect, target, name), partial(Pruner, start=start.start, keep=keep, size=size))
+        sources = Sources(log, tail_of, polls)
+        self._writer = Writer(StartRow(start), self._intake, places, sources, self._health, clock=clock)
         self._has_more = False
         # Opened when the first attempt to connect has ended; when all is written; when the thread is over.
         self._tried, self._written, self._over = Latch(), Latch(), Latch()

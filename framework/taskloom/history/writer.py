@@ -12,7 +12,6 @@ from math import inf
 from typing import Any, NamedTuple
 
 from taskloom.clock import Clock
-from taskloom.core.model import Moment
 from taskloom.history.database import Database
 from taskloom.history.errors import HistoryCorrupt, HistoryError
 from taskloom.history.health import Health
@@ -20,15 +19,16 @@ from taskloom.history.intake import Intake
 from taskloom.history.lost import mark_lost
 from taskloom.history.model import LostRun, Opened, RunGauges
 from taskloom.history.queue import Batch, Done, Rank, Row
+from taskloom.history.retention import Batch as Limit
 from taskloom.history.retention import Pruner, Room
 from taskloom.history.start_row import StartRow
 from taskloom.history.stored import is_about_a_row, is_running, load_jobs, write_rows
 from taskloom.text import error_text, plural
 
-__all__ = ["Ending", "Sources", "Writer"]
+__all__ = ["Ending", "Places", "Sources", "Writer"]
 
-MOST_ROWS = 1_000
-"""Of one transaction."""
+# Of one transaction.
+MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
 # Tails that are fetched before a batch: each may take as long as it takes to read 2,000 lines.
@@ -54,6 +54,14 @@ class Sources(NamedTuple):
     """What the runs that are alive have reported."""
 
 
+class Places(NamedTuple):
+    """Where rows go to, and how long they stay there."""
+
+    connect: Callable[[], Database]
+    pruner: Callable[[Database], Pruner]
+    """Makes the pruner of a connection."""
+
+
 class Ending(NamedTuple):
     """The end of the program, which is to be written. `deadline`: a monotonic second."""
 
@@ -67,22 +75,22 @@ class Writer:
 
     def __init__(
         self,
-        name: str,
         start_row: StartRow,
         intake: Intake,
-        connect: Callable[[], Database],
-        pruner: Pruner,
+        places: Places,
         sources: Sources,
         health: Health,
+        *,
         clock: Clock,
     ) -> None:
         self.opened: Opened | None = None
         """What the first connection has found."""
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
-        self._name, self._start_row, self._intake = name, start_row, intake
-        self._connect_database, self._pruner, self._sources = connect, pruner, sources
+        self._start_row, self._intake = start_row, intake
+        self._places, self._sources = places, sources
         self._health, self._clock = health, clock
+        self._pruner: Pruner | None = None
         # What is being written, and who waits for it. Kept here so that whatever strikes, it is put back.
         self._rows: Sequence[Row] = ()
         self._waiting: deque[Done] = deque()
@@ -98,7 +106,7 @@ class Writer:
         if self._health.is_degraded or self.database is None:
             return self._health.retry_at
         beat = BUSY_BEAT if self._intake.has_alive else IDLE_BEAT
-        return min(self._beaten_at + beat, self._pruner.due)
+        return min(self._beaten_at + beat, self._pruner.due if self._pruner is not None else inf)
 
     def step(self) -> bool:
         """Do what is due; return whether there is more to be written at once. Raises nothing of a database."""
@@ -136,20 +144,20 @@ class Writer:
     # -- connecting
 
     def _connect(self) -> None:
-        database = self._connect_database()
+        database = self._places.connect()
         try:
             now = self._clock.now().wall
+            name, start = database.name, self._start_row.start
             with database.begin() as connection:
-                lost = mark_lost(connection, self._name, self._start_row.start, now)
-                remembered = load_jobs(connection, self._name) if self.opened is None else {}
-                is_known = is_running(connection, self._name, self._start_row.start)
-                write_rows(connection, self._name, [self._start_row.alive(now)], now)
-            with database.outside() as connection:
-                self._pruner.prepare(connection)
+                lost = mark_lost(connection, name, start, now)
+                remembered = load_jobs(connection, name) if self.opened is None else {}
+                is_known = is_running(connection, name, start)
+                write_rows(connection, name, [self._start_row.alive(now)], now)
+            pruner = self._places.pruner(database)
         except BaseException:
             database.close()
             raise
-        self.database = database
+        self.database, self._pruner = database, pruner
         if database.moved:
             self._sources.log("warning", f"the history was damaged: it is now {database.moved}, and a new one begins")
         self._found(lost, remembered)
@@ -195,19 +203,22 @@ class Writer:
 
     def _write_next(self, *, must_write: bool) -> bool:
         """Write the next batch; return whether more may be waiting."""
-        limit = self._pruner.batch()
-        most = min(limit.rows, MOST_ROWS)
-        batch = self._intake.take(_RANKS[limit.room], most, limit.bytes)
+        limit = self._limit()
+        batch = self._intake.take(_RANKS[limit.room], limit.rows, limit.bytes)
         if batch.rows or must_write:
             self._write(batch, self._start_row.alive(self._clock.now().wall))
-        return len(batch.rows) >= most or batch.size >= limit.bytes
+        return len(batch.rows) >= limit.rows or batch.size >= limit.bytes
+
+    def _limit(self) -> Limit:
+        limit = self._pruner.batch() if self._pruner is not None else Limit(Room.ALL, MOST_ROWS, MOST_BYTES)
+        return limit._replace(rows=min(limit.rows, MOST_ROWS))
 
     def _write(self, batch: Batch, start: Row) -> None:
         """Write the batch, and acknowledge it if it is in a file that still has its name."""
         self._rows, self._waiting = batch.rows, deque(batch.waiting)
         try:
             self._commit([*batch.rows, start])
-        except Exception as error:  # noqa: BLE001 - decided by its kind
+        except Exception as error:
             if not batch.rows or not is_about_a_row(error):
                 raise
             self._write_singly(batch.rows, start)
@@ -215,14 +226,15 @@ class Writer:
         self._rows = ()
         while self._waiting:
             _call(self._waiting.popleft(), True)
-        self._pruner.wrote(len(batch.rows) + 1, batch.size)
+        if self._pruner is not None:
+            self._pruner.wrote(len(batch.rows) + 1, batch.size)
 
     def _commit(self, rows: Sequence[Row]) -> None:
         database, now = self.database, self._clock.now().wall
-        assert database is not None  # noqa: S101 - connected by the caller
+        assert database is not None
         self._health.begin_write()
         with database.begin() as connection:
-            write_rows(connection, self._name, rows, now)
+            write_rows(connection, database.name, rows, now)
         self._health.end_write()
 
     def _write_singly(self, rows: Sequence[Row], start: Row) -> None:
@@ -230,7 +242,7 @@ class Writer:
         for row in (*rows, start):
             try:
                 self._commit([row])
-            except Exception as error:  # noqa: BLE001 - decided by its kind
+            except Exception as error:
                 if not is_about_a_row(error):
                     raise
                 self._refused += 1
@@ -244,10 +256,9 @@ class Writer:
             raise HistoryError("its database was deleted or replaced")
 
     def _prune(self) -> None:
-        if self.database is None or self._clock.now().mono < self._pruner.due:
+        if self._pruner is None or self._clock.now().mono < self._pruner.due:
             return
-        with self.database.outside() as connection:
-            pruned = self._pruner.step(connection)
+        pruned = self._pruner.step()
         if pruned.trouble and pruned.trouble != self._prune_trouble:
             self._sources.log("warning", f"the history: {pruned.trouble}")
         self._prune_trouble = pruned.trouble
@@ -271,7 +282,7 @@ class Writer:
             _call(self._waiting.popleft(), False)
 
     def _move_aside(self, database: Database) -> str:
-        self.database = None
+        self.database = self._pruner = None
         try:
             return f"; it was moved to {database.move_aside()}"
         except HistoryError as error:
@@ -280,14 +291,14 @@ class Writer:
             database.close()
 
     def _disconnect(self) -> None:
-        database, self.database = self.database, None
+        database, self.database, self._pruner = self.database, None, None
         if database is not None:
             database.close()
 
     # -- the end
 
     def end(self, ending: Ending) -> bool:
-        """Write all that waits, and that the program has ended; return whether that worked. Tries until the deadline."""
+        """Write all that waits, and that the program has ended; return whether that worked by its deadline."""
         self._gather()
         self._intake.abandon(self._clock.now().wall)
         return self._try(lambda: self._write_rest(ending))
@@ -298,9 +309,9 @@ class Writer:
         start, ended = self._start_row, False
         while self._clock.now().mono < ending.deadline:
             self._gather()
-            limit = self._pruner.batch()
+            limit = self._limit()
             allowed = _RANKS[limit.room]
-            batch = self._intake.take(allowed if ended else allowed & _STATE, min(limit.rows, MOST_ROWS), limit.bytes)
+            batch = self._intake.take(allowed if ended else allowed & _STATE, limit.rows, limit.bytes)
             if not batch.rows and ended:
                 return self._intake.waiting == 0
             now = self._clock.now().wall
@@ -319,5 +330,5 @@ class Writer:
 def _call(done: Done, is_written: bool) -> None:
     try:
         done(is_written)
-    except Exception:  # noqa: BLE001, S110 - the caller's, who knows better what to do about it
+    except Exception:  # noqa: BLE001 - the caller's, who knows better what to do about it
         pass
