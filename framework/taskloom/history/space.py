@@ -31,6 +31,8 @@ VACUUM_PAGES = 128  # of one slice: about 0.5 MiB that is written, some 10 ms
 class Store(Protocol):
     """The database as the writer thread has it."""
 
+    name: str
+
     def begin(self) -> AbstractContextManager[Connection]:
         """Give the connection for one transaction."""
 
