@@ -78,6 +78,7 @@ class Program:
         is_verbose: bool,
         sources: Sources | None = None,
         env_files: Sequence[str] = (),
+        is_fresh: bool = False,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -89,6 +90,7 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
+        self._is_fresh = is_fresh
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
         self._queue: SignalQueue[Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
