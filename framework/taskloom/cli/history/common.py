@@ -1,0 +1,102 @@
+"""Shared by the verbs that read a history: their options, choosing it, and the exit codes for what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskloom.cli.completion.known_names import complete_histories, complete_paths
+from taskloom.cli.control.common import ControlExit
+from taskloom.cli.echo import echo_error
+from taskloom.errors import TaskloomError
+from taskloom.text import printable
+
+if TYPE_CHECKING:
+    from taskloom.history.read_rows import StartEntry
+    from taskloom.history.reader import Reader
+
+__all__ = ["Chosen", "chosen_history", "history_options", "reads_history"]
+
+_Command = Callable[..., Any]
+
+
+def history_options(command: _Command) -> _Command:
+    """Add `--name`, `--path` and `--history`, which say whose history is read."""
+    for option in (
+        click.option("--history", "database", metavar="PATH|URL", envvar="TASKLOOM_HISTORY", show_envvar=True,
+                     shell_complete=complete_paths,
+                     help="The database, or a folder of databases. [default: those of this user's programs]"),
+        click.option("-p", "--path", metavar="PATH", shell_complete=complete_paths,
+                     help="The first job file or folder of the program; its settings say where its history is."),
+        click.option("--name", metavar="NAME", envvar="TASKLOOM_NAME", show_envvar=True,
+                     shell_complete=complete_histories,
+                     help="The name of the program; not needed if there is one history only."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+class Chosen:
+    """The history of one program, opened."""
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self.reader, self.name = reader, name
+
+    @property
+    def where(self) -> str:
+        """Its path or URL, without a password."""
+        return self.reader.shown
+
+    def starts(self) -> Sequence[StartEntry]:
+        """Return all starts of the program, oldest first; of one that was killed `how` is `lost`."""
+        return self._starts
+
+    @cached_property
+    def _starts(self) -> Sequence[StartEntry]:
+        found = self.reader.starts(self.name).rows
+        return [each._replace(how="lost") if each.how == "running" and not self._runs(each) else each for each in found]
+
+    def _runs(self, start: StartEntry) -> bool:
+        """Return whether this start, which has no end in the history, runs; True if it cannot be found out."""
+        return self.reader.is_held(self.name)
+
+
+@contextmanager
+def chosen_history(*, name: str | None, path: str | None, database: str | None) -> Iterator[Chosen]:
+    """Open the history that is meant. Raises TaskloomError, and click.UsageError for what cannot be used together."""
+    from taskloom.cli.history.choosing import meant_name, meant_place
+
+    context = click.get_current_context(silent=True)
+    is_given = context is not None and context.get_parameter_source("database") is click.core.ParameterSource.COMMANDLINE
+    place = meant_place(name=name, path=path, database=database, is_secret=not is_given)
+    from taskloom.history.reader import open_reader
+
+    with open_reader(place.target) as reader:
+        yield Chosen(reader, meant_name(reader.names(), place.name, reader.shown, is_exact=path is not None))
+
+
+def reads_history(function: Callable[..., int]) -> Callable[..., int]:
+    """Turn the errors of a history into one line on standard error and an exit code."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> int:
+        from taskloom.cli.history.choosing import NoHistory, SeveralHistories
+        from taskloom.history.errors import BadTarget, HistoryError, PackageMissing
+
+        try:
+            return function(*args, **kwargs)
+        except (BadTarget, PackageMissing, SeveralHistories) as error:
+            return _explain(error, ControlExit.USAGE)
+        except (NoHistory, HistoryError) as error:
+            return _explain(error, ControlExit.UNREACHABLE)
+
+    return call
+
+
+def _explain(error: TaskloomError, code: ControlExit) -> ControlExit:
+    echo_error(printable(f"taskloom: {error}"))
+    return code
