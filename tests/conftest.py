@@ -11,8 +11,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_SETUPTOOLS = 77  # as pyproject.toml asks
@@ -135,6 +139,28 @@ def need_tool() -> Callable[[str], str]:
         return path
 
     return path_of
+
+
+@pytest.fixture(scope="session")
+def postgres_process() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of this process. Tests use `postgres`, which finds it running."""
+    # Imported here: tests/house copies this file to where nothing of tests/ can be imported.
+    from tests.support.postgres_server import find_postgres, postgres_server
+
+    binaries = find_postgres()
+    if binaries is None and os.environ.get("CI"):
+        pytest.fail("cannot find the server of PostgreSQL, and under CI nothing may be missing")
+    if binaries is None:
+        pytest.skip("LOUD: cannot find the server of PostgreSQL; install the package postgresql to run this test")
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_process: PostgresServer) -> PostgresServer:
+    """A PostgreSQL server that runs; a test may stop, kill or pause it, and makes a database of its own in it."""
+    postgres_process.ensure_running()
+    return postgres_process
 
 
 @pytest.fixture
