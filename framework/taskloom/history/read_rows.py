@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from taskloom.core.enums import FAILURE_OUTCOMES
 from taskloom.core.events import FAILURE_OUTCOMES, format_wall
 
 __all__ = [

@@ -7,7 +7,7 @@ a `HistoryError`, one sentence without a traceback.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -45,14 +45,20 @@ class Reader:
 
     def __init__(self, connection: sa.Connection, target: Target) -> None:
         self._connection, self._target = connection, target
-        inspector = sa.inspect(connection)
-        self._columns = {
-            table.name: frozenset(column["name"] for column in inspector.get_columns(table.name))
-            for table in (tables.starts, tables.runs, tables.actions, tables.events, tables.log_tails)
-            if inspector.has_table(table.name)
-        }
-        if tables.starts.name not in self._columns:
+        with _in_words(target):
+            inspector = sa.inspect(connection)
+            self._columns = {
+                table.name: frozenset(column["name"] for column in inspector.get_columns(table.name))
+                for table in (tables.starts, tables.runs, tables.actions, tables.events, tables.log_tails)
+                if inspector.has_table(table.name)
+            }
+        if not {tables.starts.name, tables.runs.name} <= self._columns.keys():
             raise HistoryAbsent(target.shown)
+
+    @property
+    def shown(self) -> str:
+        """The path or the URL of the database, without a password."""
+        return self._target.shown
 
     def names(self) -> list[str]:
         """Return the names of the programs that have written to it."""
@@ -231,15 +237,10 @@ class Reader:
 @contextmanager
 def open_reader(target: Target) -> Iterator[Reader]:
     """Open a history for reading, and close it at the end. Raises HistoryError."""
-    with ExitStack() as closing:
-        with _in_words(target):  # an error of the caller is none of the database
-            engine = database.read_only(target)
-            closing.callback(engine.dispose)
-            connection = closing.enter_context(engine.connect())
-            if engine.dialect.name == "sqlite":
-                _accept_any_bytes(connection)
-            reader = Reader(connection, target)
-        yield reader
+    with database.read_only(target) as connection:
+        if connection.dialect.name == "sqlite":
+            _accept_any_bytes(connection)
+        yield Reader(connection, target)
 
 
 def _accept_any_bytes(connection: sa.Connection) -> None:

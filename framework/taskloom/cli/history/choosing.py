@@ -12,7 +12,7 @@ from taskloom.errors import TaskloomError
 from taskloom.history.location import DATABASE_SUFFIX, Target, default_target, parse_target, state_folder
 from taskloom.text import did_you_mean, first_of, plural
 
-__all__ = ["NoHistory", "Place", "SeveralHistories", "meant_name", "meant_places"]
+__all__ = ["NoHistory", "Place", "SeveralHistories", "meant_name", "meant_place", "names_in"]
 
 _MOST_NAMED = 10
 # As values of TASKLOOM_HISTORY these say whether a program keeps a history, and not where.
@@ -45,8 +45,8 @@ class Place(NamedTuple):
 def meant_place(*, name: str | None, path: str | None, database: str | None, is_secret: bool) -> Place:
     """Return the place of the history. `is_secret`: nobody can read `database`, so that it may have a password.
 
-    `path` is that of job files, `database` a path or a URL. Raises NoHistory, SeveralHistories, HistoryError, UsageError
-    and JobFileError.
+    `path` is that of job files, `database` a path or a URL. Raises NoHistory, SeveralHistories, HistoryError,
+    UsageError and JobFileError.
     """
     found: dict[str, Any] = {} if path is None else settings_of(path, os.environ)
     if path is not None:
@@ -63,7 +63,7 @@ def meant_place(*, name: str | None, path: str | None, database: str | None, is_
 
 def _in_folder(folder: str, name: str | None, *, is_exact: bool = False) -> Place:
     """Return the file of a folder that a name means; `is_exact`: only the whole name does."""
-    known = _names_in(folder)
+    known = names_in(folder)
     chosen = meant_name(known, name, folder, is_exact=is_exact)
     return Place(default_target(chosen, folder), chosen)
 
@@ -84,7 +84,8 @@ def meant_name(known: Sequence[str], name: str | None, where: str, *, is_exact: 
     raise NoHistory(f"cannot find a history of {name!r} in {where}; known: {first_of(known, _MOST_NAMED)}{near}")
 
 
-def _names_in(folder: str) -> list[str]:
+def names_in(folder: str) -> list[str]:
+    """Return the names of the programs that have a history in a folder. Raises NoHistory if it cannot be read."""
     try:
         files = os.listdir(folder)  # noqa: PTH208 - as text
     except FileNotFoundError:

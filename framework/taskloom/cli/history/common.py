@@ -58,11 +58,13 @@ class Chosen:
     @cached_property
     def _starts(self) -> Sequence[StartEntry]:
         found = self.reader.starts(self.name).rows
-        return [each._replace(how="lost") if each.how == "running" and not self._runs(each) else each for each in found]
-
-    def _runs(self, start: StartEntry) -> bool:
-        """Return whether this start, which has no end in the history, runs; True if it cannot be found out."""
-        return self.reader.is_held(self.name)
+        last = len(found) - 1
+        return [
+            each._replace(how="lost")
+            if each.how == "running" and not (index == last and self.reader.is_written(self.name))
+            else each
+            for index, each in enumerate(found)
+        ]
 
 
 @contextmanager
@@ -71,8 +73,9 @@ def chosen_history(*, name: str | None, path: str | None, database: str | None) 
     from taskloom.cli.history.choosing import meant_name, meant_place
 
     context = click.get_current_context(silent=True)
-    is_given = context is not None and context.get_parameter_source("database") is click.core.ParameterSource.COMMANDLINE
-    place = meant_place(name=name, path=path, database=database, is_secret=not is_given)
+    source = None if context is None else context.get_parameter_source("database")
+    is_secret = source is not click.core.ParameterSource.COMMANDLINE
+    place = meant_place(name=name, path=path, database=database, is_secret=is_secret)
     from taskloom.history.reader import open_reader
 
     with open_reader(place.target) as reader:

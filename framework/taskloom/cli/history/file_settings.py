@@ -38,9 +38,7 @@ def settings_of(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     return {name: setting.value for name, setting in found.found.items()}
 
 
-def _read(
-    file: str, found: FileSettings, environ: Mapping[str, str], value_files: ValueFiles
-) -> Iterator[Problem]:
+def _read(file: str, found: FileSettings, environ: Mapping[str, str], value_files: ValueFiles) -> Iterator[Problem]:
     """Add the settings of a file, and yield what is wrong with the file as a whole or with them."""
     reading = examine(bytes_of(file, LIMITS.bytes), shown_path(file))
     document = reading.document

@@ -108,8 +108,8 @@ def _head(name: str, start: StartEntry, now: float) -> str:
 
 def _show_report(data: Mapping[str, Any]) -> ControlExit:
     from taskloom.control.client_errors import BadReply
-    from taskloom.control.report_data import statuses_of, stop_report_of
     from taskloom.control.reply_fields import Fields
+    from taskloom.control.report_data import statuses_of, stop_report_of
     from taskloom.observe.summary import summary
 
     fields = Fields(data, "the history")
