@@ -43,6 +43,9 @@ class RunFilter(NamedTuple):
     since: float | None = None
     """Rows that began before are left out; seconds since the epoch."""
     only_failed: bool = False
+    killed: Mapping[str, float | None] = {}
+    """The starts that were killed, which no later start has told yet, and when each was last seen alive. Their runs
+    that have no end are lost."""
 
 
 class JobTotals(NamedTuple):
@@ -212,6 +215,10 @@ class RunEntry(NamedTuple):
     def reason(self) -> str:
         """Why it was asked to stop: the words of a user or of the program, or else the kind; "" if it was not."""
         return self.reason_text or self.reason_kind
+
+    def as_lost(self, seen: float | None) -> RunEntry:
+        """Return it as the next start of its program will mark it, which was killed and last seen alive then."""
+        return self._replace(outcome="lost", ended_at=seen, reason_text=self.reason_text or "the program was killed")
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -6,13 +6,14 @@ a `HistoryError`, one sentence without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from taskloom.history import database, tables
+from taskloom.history.alive import is_written
 from taskloom.history.errors import HistoryAbsent, HistoryFailed
 from taskloom.history.read_rows import (
     FAILURES,
@@ -72,6 +73,10 @@ class Reader:
         rows = self._rows(sa.select(self._plain(column).label("text")).where(*conditions).distinct())
         return sorted(row["text"] for row in rows if isinstance(row["text"], str))
 
+    def is_written(self, name: str) -> bool:
+        """Return whether a program writes the history of this name now; True if that cannot be found out."""
+        return is_written(self._target, self._connection, name)
+
     # -- starts and stop reports
 
     def starts(self, name: str, most: int | None = None) -> Page:
@@ -97,7 +102,7 @@ class Reader:
             self._plain(table.c.job).label("job"),
             sa.func.sum(folded).label("runs"),
             sa.func.sum(sa.case((outcome == "succeeded", folded), else_=0)).label("succeeded"),
-            sa.func.sum(sa.case((outcome.in_(FAILURES), folded), else_=0)).label("failed"),
+            sa.func.sum(sa.case((self._has_failed(wanted), folded), else_=0)).label("failed"),
             sa.func.max(table.c.queued_at).label("last_at"),
         )
         found = found.where(*self._conditions(wanted)).group_by(table.c.job)
@@ -111,22 +116,27 @@ class Reader:
     def runs(self, wanted: RunFilter, most: int | None = None) -> Page:
         """Return the last runs, without tracebacks and stacks."""
         selected = self._select(tables.runs, without=_LONG)
-        page = self._page(RunEntry.read, selected.where(*self._conditions(wanted)), self._latest_first(), most)
+        page = self._page(
+            _reader_of_runs(wanted), selected.where(*self._conditions(wanted)), self._latest_first(), most
+        )
         return page._replace(rows=self._with_made_up(page.rows))
 
     def last_runs(self, job: str, wanted: RunFilter, most: int) -> list[RunEntry]:
         """Return the last runs of one job that `wanted` lets pass, oldest first."""
         selected = self._select(tables.runs, without=_LONG)
         found = selected.where(*self._conditions(wanted._replace(jobs=(job,)))).order_by(*self._latest_first())
-        return list(map(RunEntry.read, self._rows(found.limit(most))))[::-1]
+        return list(map(_reader_of_runs(wanted), self._rows(found.limit(most))))[::-1]
 
     def alive_runs(self, start: StartEntry) -> list[RunEntry]:
         """Return the runs of a start that have not ended, or that were lost with it; the oldest first."""
         table = tables.runs
         selected = self._select(table).where(table.c.name == start.name, table.c.start == start.start)
         outcome = self._plain(table.c.outcome)
-        alive = selected.where(sa.or_(outcome.is_(None), outcome == "lost"))
-        return [RunEntry.read(row) for row in self._rows(alive.order_by(table.c.queued_at, table.c.run))]
+        # A run whose process was lost earlier had ended when its program was last seen alive.
+        lost = sa.and_(outcome == "lost", table.c.ended_at >= (start.alive_at or 0.0))
+        alive = selected.where(sa.or_(outcome.is_(None), lost)).order_by(table.c.queued_at, table.c.run)
+        runs = list(map(RunEntry.read, self._rows(alive)))
+        return [run if run.outcome or start.how != "lost" else run.as_lost(start.alive_at) for run in runs]
 
     def find_run(self, name: str, run: str, start: str | None = None) -> RunEntry | None:
         """Return the run with this id: in the start whose id begins so, or in the latest start that has it."""
@@ -196,8 +206,14 @@ class Reader:
         if wanted.since is not None:
             found.append(table.c.queued_at >= wanted.since)
         if wanted.only_failed:
-            found.append(self._plain(table.c.outcome).in_(FAILURES))
+            found.append(self._has_failed(wanted))
         return found
+
+    def _has_failed(self, wanted: RunFilter) -> sa.ColumnElement[bool]:
+        table = tables.runs
+        outcome = self._plain(table.c.outcome)
+        lost = sa.and_(outcome.is_(None), table.c.start.in_(list(wanted.killed)))
+        return sa.or_(outcome.in_(FAILURES), lost)
 
     @staticmethod
     def _latest_first() -> Sequence[sa.ColumnElement[Any]]:
@@ -220,7 +236,13 @@ class Reader:
         wanted = [each for each in table.c if each.name in known and each.name not in without]
         return sa.select(*(self._plain(each).label(each.name) for each in wanted if not only or each.name in only))
 
-    def _page(self, read: Any, selected: sa.Select[Any], latest_first: Sequence[Any], most: int | None) -> Page:
+    def _page(
+        self,
+        read: Callable[[Mapping[str, Any]], Any],
+        selected: sa.Select[Any],
+        latest_first: Sequence[Any],
+        most: int | None,
+    ) -> Page:
         ordered = selected.order_by(*latest_first)
         rows = list(map(read, self._rows(ordered if most is None else ordered.limit(most))))[::-1]
         if most is None or len(rows) < most:
@@ -258,6 +280,16 @@ def _in_words(target: Target) -> Iterator[None]:
         raise HistoryFailed(target.shown, target.masked(_first_line(error.orig))) from error
     except (sa.exc.SQLAlchemyError, OSError) as error:
         raise HistoryFailed(target.shown, target.masked(_first_line(error))) from error
+
+
+def _reader_of_runs(wanted: RunFilter) -> Callable[[Mapping[str, Any]], RunEntry]:
+    killed = wanted.killed
+
+    def read(row: Mapping[str, Any]) -> RunEntry:
+        run = RunEntry.read(row)
+        return run if run.outcome or run.start not in killed else run.as_lost(killed[run.start])
+
+    return read
 
 
 def _first_line(error: object) -> str:

@@ -41,7 +41,7 @@ def starts_of_history(ctx: click.Context) -> list[tuple[str, str]]:
     from taskloom.clock import wall
 
     now = wall()
-    starts = _asked(ctx, lambda chosen: chosen.starts()[-_MOST:], ())
+    starts = _asked(ctx, lambda chosen: list(chosen.starts[-_MOST:]), [])
     return [(each.start, f"{time_text(each.since, now)}, {how_text(each)}") for each in reversed(starts)]
 
 
@@ -49,10 +49,9 @@ def failed_runs_of_history(ctx: click.Context) -> list[tuple[str, str]]:
     """Return the last runs that failed, the latest first: the id, and when it was and how it ended."""
     from taskloom.cli.history.row_texts import time_text
     from taskloom.clock import wall
-    from taskloom.history.read_rows import RunFilter
 
     def find(chosen: Chosen) -> Any:
-        return chosen.reader.runs(RunFilter(chosen.name, only_failed=True), _MOST).rows
+        return chosen.reader.runs(chosen.filter(only_failed=True), _MOST).rows
 
     now = wall()
     runs: Any = _asked(ctx, find, ())

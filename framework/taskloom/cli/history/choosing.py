@@ -10,9 +10,9 @@ from taskloom.cli.history.file_settings import settings_of
 from taskloom.control.names import default_name, label_of, matches
 from taskloom.errors import TaskloomError
 from taskloom.history.location import DATABASE_SUFFIX, Target, default_target, parse_target, state_folder
-from taskloom.text import did_you_mean, first_of, plural
+from taskloom.text import did_you_mean, first_of
 
-__all__ = ["NoHistory", "Place", "SeveralHistories", "meant_name", "meant_place", "names_in"]
+__all__ = ["NoHistory", "NotInHistory", "Place", "SeveralHistories", "meant_name", "meant_place", "names_in"]
 
 _MOST_NAMED = 10
 # As values of TASKLOOM_HISTORY these say whether a program keeps a history, and not where.
@@ -23,6 +23,10 @@ class NoHistory(TaskloomError):
     """There is no history of the program that is meant."""
 
 
+class NotInHistory(TaskloomError):
+    """The history has no such job, run or start, or several that may be meant."""
+
+
 class SeveralHistories(TaskloomError):
     """More than one program is meant. Name one of `names`."""
 
@@ -30,8 +34,8 @@ class SeveralHistories(TaskloomError):
         self.names, self.wanted = tuple(names), wanted
         meant = "" if wanted is None else f" named {wanted!r}"
         super().__init__(
-            f"cannot choose one of {plural(len(names), 'history').replace('historys', 'histories')}{meant}: "
-            f"add --name NAME; known: {first_of(self.names, _MOST_NAMED)}"
+            f"cannot choose one of {len(names):,} histories{meant}: add --name NAME; known: "
+            f"{first_of(self.names, _MOST_NAMED)}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from taskloom.errors import TaskloomError
 from taskloom.text import printable
 
 if TYPE_CHECKING:
-    from taskloom.history.read_rows import StartEntry
+    from taskloom.history.read_rows import RunFilter, StartEntry
     from taskloom.history.reader import Reader
 
 __all__ = ["Chosen", "chosen_history", "history_options", "reads_history"]
@@ -51,20 +51,28 @@ class Chosen:
         """Its path or URL, without a password."""
         return self.reader.shown
 
+    @cached_property
     def starts(self) -> Sequence[StartEntry]:
-        """Return all starts of the program, oldest first; of one that was killed `how` is `lost`."""
-        return self._starts
+        """All starts of the program, oldest first; of one that was killed `how` is `lost`, also if none has told it."""
+        return [each._replace(how="lost") if each.start in self.killed else each for each in self._found]
 
     @cached_property
-    def _starts(self) -> Sequence[StartEntry]:
-        found = self.reader.starts(self.name).rows
-        last = len(found) - 1
-        return [
-            each._replace(how="lost")
-            if each.how == "running" and not (index == last and self.reader.is_written(self.name))
-            else each
-            for index, each in enumerate(found)
-        ]
+    def killed(self) -> Mapping[str, float | None]:
+        """The starts that were killed, which no later start has told yet, and when each was last seen alive."""
+        running = [each for each in self._found if each.how == "running"]
+        if running and running[-1] == self._found[-1] and self.reader.is_written(self.name):
+            del running[-1]
+        return {each.start: each.alive_at for each in running}
+
+    @cached_property
+    def _found(self) -> Sequence[StartEntry]:
+        return self.reader.starts(self.name).rows
+
+    def filter(self, jobs: Sequence[str] | None = None, **other: Any) -> RunFilter:
+        """Return a filter of the rows of this program. `other`: as `RunFilter` has it."""
+        from taskloom.history.read_rows import RunFilter
+
+        return RunFilter(self.name, jobs, killed=self.killed, **other)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def history(  # noqa: PLR0917 - click passes them by name
     begin = _begin(since)
     with chosen_history(name=name, path=path, database=database) as chosen:
         known = meant_jobs(chosen.reader.jobs(chosen.name), jobs)
-        wanted = RunFilter(chosen.name, known, begin, only_failed=failed)
+        wanted = chosen.filter(known, since=begin, only_failed=failed)
         if actions:
             shown: _Shown = _Actions(chosen, chosen.reader.actions(wanted, count))
         elif starts:
@@ -197,7 +197,7 @@ def _runs(chosen: Chosen, wanted: RunFilter, count: int) -> _Runs:
     jobs = [JobHistory(each, reader.last_runs(each.job, wanted, _LAST_OF_JOB)) for each in shown]
     left_out = sorted({each.job for each in totals}.difference(each.job for each in shown))
     named = {run.start for run in page.rows}.union(run.start for job in jobs for run in job.last)
-    starts = {start.start: start for start in chosen.starts() if start.start in named}
+    starts = {start.start: start for start in chosen.starts if start.start in named}
     return _Runs(chosen, jobs, left_out, page, starts)
 
 
@@ -208,7 +208,7 @@ def _chosen_totals(totals: Sequence[JobTotals], count: int) -> list[JobTotals]:
 
 
 def _starts_since(chosen: Chosen, begin: float | None, count: int) -> Page:
-    found = [each for each in chosen.starts() if begin is None or (each.since or 0.0) >= begin]
+    found = [each for each in chosen.starts if begin is None or (each.since or 0.0) >= begin]
     return Page(found[max(0, len(found) - count) :], max(0, len(found) - count))
 
 

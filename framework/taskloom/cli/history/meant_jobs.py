@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-import click
-
+from taskloom.cli.history.choosing import NotInHistory
 from taskloom.diagnostics import near_match, quoted
 from taskloom.text import first_of, suggest
 
@@ -17,7 +16,7 @@ _MOST_NAMED = 10
 
 
 def meant_jobs(known: Sequence[str], wanted: Sequence[str]) -> list[str] | None:
-    """Return the jobs that are meant; None for all. Raises click.UsageError for a name that no job has."""
+    """Return the jobs that are meant; None for all. Raises NotInHistory for a name that no job has."""
     if not wanted:
         return None
     return list(dict.fromkeys(job for each in wanted for job in _meant(known, each)))
@@ -31,5 +30,5 @@ def _meant(known: Sequence[str], name: str) -> list[str]:
     if not found:
         names = first_of(known, _MOST_NAMED) or "none"
         near = suggest(near_match(name, known), before="; ")
-        raise click.UsageError(f"cannot find job {quoted(name)} in the history; known: {names}{near}")
+        raise NotInHistory(f"cannot find job {quoted(name)} in the history; known: {names}{near}")
     return found

@@ -11,6 +11,7 @@ from taskloom.cli.completion.known_names import complete_starts
 from taskloom.cli.control.common import ControlExit, line_shape, output_option
 from taskloom.cli.control.shown_status import show_lines
 from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.cli.history.choosing import NotInHistory
 from taskloom.cli.history.common import Chosen, chosen_history, history_options, reads_history
 from taskloom.cli.history.row_tables import Shape, run_lines
 from taskloom.cli.history.row_texts import how_text, time_text
@@ -72,23 +73,23 @@ def report(start: str | None, name: str | None, path: str | None, database: str 
 
 
 def _meant(chosen: Chosen, wanted: str | None) -> StartEntry:
-    """Return the start that is meant. Raises click.UsageError if there is none, or if there are several."""
-    starts = chosen.starts()
+    """Return the start that is meant. Raises NotInHistory if there is none, or if there are several."""
+    starts = chosen.starts
     if wanted is None:
         over = [each for each in starts if each.how != "running"]
         if over:
             return over[-1]
         running = "; the program is running" if starts else ""
-        raise click.UsageError(f"cannot find a start of {chosen.name!r} that is over{running}")
+        raise NotInHistory(f"cannot find a start of {chosen.name!r} that is over{running}")
     found = [each for each in starts if each.start == wanted]
     found = found or [each for each in starts if wanted and each.start.startswith(wanted)]
     if len(found) == 1:
         return found[0]
     ids = [each.start for each in reversed(found or starts)]
     if found:
-        raise click.UsageError(f"cannot choose one start: {quoted(wanted)} may be {first_of(ids, _MOST_NAMED)}")
+        raise NotInHistory(f"cannot choose one start: {quoted(wanted)} may be {first_of(ids, _MOST_NAMED)}")
     near = suggest(near_match(wanted, ids), before="; ")
-    raise click.UsageError(f"cannot find start {quoted(wanted)}; known: {first_of(ids, _MOST_NAMED) or 'none'}{near}")
+    raise NotInHistory(f"cannot find start {quoted(wanted)}; known: {first_of(ids, _MOST_NAMED) or 'none'}{near}")
 
 
 def _head(name: str, start: StartEntry, now: float) -> str:

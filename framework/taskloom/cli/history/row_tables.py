@@ -51,7 +51,7 @@ class JobHistory(NamedTuple):
 
 def job_lines(jobs: Sequence[JobHistory], starts: Mapping[str, StartEntry], shape: Shape) -> list[Line]:
     """Return a line for each job, after the head."""
-    rows = [("JOB", "RUNS", "FAILED", "OK", "TIME", "LAST", "BEGAN", "LAST RUNS")]
+    rows: list[Sequence[str]] = [("JOB", "RUNS", "FAILED", "OK", "TIME", "LAST", "BEGAN", "LAST RUNS")]
     rows += [_job_row(job, starts, shape) for job in jobs]
     styles = [_style(job.last[-1]) if job.last else "" for job in jobs]
     return _lines(fitted_table(rows, shape.line_width, shape.mark), styles)

@@ -19,12 +19,9 @@ def time_text(at: float | None, now: float) -> str:
 
 
 def outcome_text(run: RunEntry, starts: Mapping[str, StartEntry]) -> str:
-    """Return the outcome of a run; of one without, `running` if its program runs, and `lost` if that was killed."""
-    if run.outcome:
-        return run.outcome
+    """Return the outcome of a run; of one without, `running` if its program runs."""
     start = starts.get(run.start)
-    how = "running" if start is None else start.how
-    return how if how in ("running", "lost") else "unknown"
+    return run.outcome or ("running" if start is None or start.how == "running" else "unknown")
 
 
 def why_text(run: RunEntry, now: float) -> str:

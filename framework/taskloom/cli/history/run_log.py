@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import click
-
 from taskloom.cli.control.common import ControlExit
 from taskloom.cli.echo import echo, echo_error, echo_json
+from taskloom.cli.history.choosing import NotInHistory
 from taskloom.cli.history.common import Chosen, chosen_history, reads_history
 from taskloom.cli.history.row_texts import outcome_text, time_text
 from taskloom.clock import wall
@@ -31,10 +30,10 @@ class RunId(NamedTuple):
 
 
 def read_run_id(text: str) -> RunId:
-    """Return what an id on the command line means. Raises click.UsageError."""
+    """Return what an id on the command line means. Raises NotInHistory."""
     found = _ID.fullmatch(text)
     if found is None:
-        raise click.UsageError(
+        raise NotInHistory(
             f"cannot use {quoted(text)} as the id of a run; expected such as tick#3, or tick#3@1f0c2a9b for the run of "
             "one start"
         )
@@ -78,7 +77,7 @@ def _find(chosen: Chosen, wanted: RunId) -> RunEntry:
     hint = f"`taskloom history {job}` lists those that are kept"
     if job not in chosen.reader.jobs(chosen.name):
         hint = "`taskloom history` lists the jobs"
-    raise click.UsageError(f"cannot find run {wanted.run!r}{of} in the history of {chosen.name!r}; {hint}")
+    raise NotInHistory(f"cannot find run {wanted.run!r}{of} in the history of {chosen.name!r}; {hint}")
 
 
 def _lines(tail: LogTail, count: int | None, grep: re.Pattern[str] | None) -> Sequence[str]:
@@ -90,7 +89,7 @@ def _lines(tail: LogTail, count: int | None, grep: re.Pattern[str] | None) -> Se
 def _head(chosen: Chosen, run: RunEntry, tail: LogTail | None) -> str:
     """Return on one line which run it is, how it ended, and whether all of its lines are here."""
     now = wall()
-    outcome = outcome_text(run, {start.start: start for start in chosen.starts()})
+    outcome = outcome_text(run, {start.start: start for start in chosen.starts})
     seconds = "" if run.seconds is None else f" after {duration(max(0.0, run.seconds), is_rounded=True)}"
     head = f"run {run.run} of start {run.start}, began {time_text(run.began, now)}: {outcome}{seconds}"
     if tail is None:
