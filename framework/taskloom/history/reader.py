@@ -113,9 +113,9 @@ class Reader:
         ]
         return sorted(totals)
 
-    def runs(self, wanted: RunFilter, most: int | None = None) -> Page:
-        """Return the last runs, without tracebacks and stacks."""
-        selected = self._select(tables.runs, without=_LONG)
+    def runs(self, wanted: RunFilter, most: int | None = None, *, is_whole: bool = False) -> Page:
+        """Return the last runs; with their tracebacks and stacks if `is_whole`."""
+        selected = self._select(tables.runs, without=() if is_whole else _LONG)
         page = self._page(
             _reader_of_runs(wanted), selected.where(*self._conditions(wanted)), self._latest_first(), most
         )
