@@ -18,7 +18,7 @@ __all__ = ["StoredHistory", "broken_rules"]
 
 Row = dict[str, Any]
 
-_JSON = {"data", "paths", "command", "report", "counters", "progress", "caller", "restarts"}
+_JSON = {"data", "paths", "command", "report", "counters", "progress", "caller", "restarts", "jobs"}
 _ORDER = {"events": "start, seq", "starts": "since", "runs": "start, queued_at, run", "actions": "at"}
 _NOT_THERE = ("no such table", "unable to open", "does not exist")
 
@@ -66,7 +66,8 @@ class StoredHistory:
         import psycopg
         from psycopg.rows import dict_row
 
-        with psycopg.connect(self.place, connect_timeout=30, row_factory=dict_row) as connection:
+        own_schema = "-c search_path=taskloom"
+        with psycopg.connect(self.place, connect_timeout=30, row_factory=dict_row, options=own_schema) as connection:
             connection.read_only = True
             return list(connection.execute(statement.encode(), values))
 
