@@ -21,6 +21,7 @@ from taskloom.core.actions import CancelRun, CaptureStack, KillRun, MarkUrgent, 
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
+from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
@@ -94,6 +95,7 @@ class StopSequence:
         store.set_next_firing(job, None)
         self._cancel_follow_up(job)
         if job.state is JobState.WAITING and job.waiting_for is not WaitingFor.START:
+            drop_recording(store, job, "stopping")
             store.move(job, Decision.SKIP if job.last_run is None else Decision.FINISH)
             job.reason = reason
             store.emit(EventName.SKIPPED, job.spec.name, reason=reason)
