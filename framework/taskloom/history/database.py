@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -32,6 +33,12 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Give the connection for one transaction, which is committed at the end. Raises HistoryError."""
+        raise NotImplementedError
+        yield
+
+    @contextmanager
+    def outside(self) -> Iterator[Any]:
+        """Give the driver's connection, in no transaction: for PRAGMAs of SQLite. Raises HistoryError."""
         raise NotImplementedError
         yield
 
