@@ -136,13 +136,20 @@ def keep(
     """Start `taskloom run --history` with the text of a job file. Options are those of the command line."""
     socket = f"{own_runtime_folder}/s"
 
-    def go(jobs: str, stored: StoredHistory, *options: str, env: dict[str, str] | None = None, **more: Any) -> Keeper:
-        # Everything about a history is at its default, except for where it is.
+    def go(
+        jobs: str,
+        stored: StoredHistory,
+        *options: str,
+        env: dict[str, str] | None = None,
+        is_placed: bool = True,
+        **more: Any,
+    ) -> Keeper:
         path = os.pathsep.join([str(history_tasks), str(toy_packages)])
         program = start_program(
             jobs,
-            *("--history", stored.place, "--name", "kept", "--socket", socket, *options),
-            env={"PYTHONPATH": path} | (env or {}),
+            *(["--history", stored.place] if is_placed else []),
+            *("--name", "kept", *([] if "--no-control" in options else ["--socket", socket]), *options),
+            env={"PYTHONPATH": path} | ({} if is_placed else {"TASKLOOM_HISTORY": ""}) | (env or {}),
             **more,
         )
         return Keeper(program, socket, stored)

@@ -110,7 +110,11 @@ def broken_rules(stored: StoredHistory, current: str | None = None) -> list[str]
     for start in starts:
         own = [row for row in events if row["start"] == start]
         found += _wrong_events(start, own, [run for run in runs if run["start"] == start])
-    instants = ((run["job"], run["instant"]) for run in runs if run["instant"] is not None and not run["is_unrecorded"])
+    instants = (
+        (run["name"], run["job"], run["instant"])
+        for run in runs
+        if run["instant"] is not None and not run["is_unrecorded"]
+    )
     return found + _doubles("I10: runs of one instant", instants)
 
 
