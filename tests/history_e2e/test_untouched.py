@@ -1,4 +1,4 @@
-"""Without a history no module of it is imported; and a verb that only looks at jobs, or tries them, touches no state."""
+"""Without a history no module of it is imported; a verb that only looks at jobs, or tries them, touches no state."""
 
 from __future__ import annotations
 
