@@ -153,8 +153,8 @@ def test_hosts_that_are_killed_lose_nothing_that_was_promised(
     assert orphans - lost.keys() == alive
     record_property(
         "told",
-        f"hosts with {kind}: {cycles} kills, seed {seed}: 0 of {len(hosts.actions)} acknowledged actions and of "
-        f"{len(hosts.instants)} acknowledged instants lost, {len(lost)} orphans marked once each; the oldest lost "
+        f"hosts with {kind}: {cycles} kills, seed {seed}: none of {len(hosts.actions)} acknowledged actions and "
+        f"{len(hosts.instants)} acknowledged instants is lost, {len(lost)} orphans are marked once each; the oldest lost "
         f"event was {hosts.latest:.2f} s old",
     )
 
