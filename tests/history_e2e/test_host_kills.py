@@ -154,7 +154,7 @@ def test_hosts_that_are_killed_lose_nothing_that_was_promised(
     record_property(
         "told",
         f"hosts with {kind}: {cycles} kills, seed {seed}: none of {len(hosts.actions)} acknowledged actions and "
-        f"{len(hosts.instants)} acknowledged instants is lost, {len(lost)} orphans are marked once each; the oldest lost "
+        f"{len(hosts.instants)} acknowledged instants is lost, {len(lost)} orphans are marked once; the oldest lost "
         f"event was {hosts.latest:.2f} s old",
     )
 
