@@ -79,6 +79,11 @@ class Intake:
         self._wake(is_urgent)
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether there is something to fold."""
+        return bool(self._arrived)
+
+    @property
     def waiting(self) -> int:
         """How many rows and events wait. Any thread may ask."""
         return len(self._queue) + len(self._arrived)
@@ -121,10 +126,10 @@ class Intake:
         _refuse(waiting)
         _refuse([each.done for each in early])
 
-    def load(self, remembered: Mapping[str, RememberedJob]) -> None:
-        """Take what earlier starts have left, before this one writes its own."""
+    def load(self, remembered: Mapping[str, RememberedJob]) -> Mapping[str, RememberedJob]:
+        """Take what earlier starts have left, and return what of it is remembered."""
         with self._lock:
-            self._memory.load(remembered)
+            return self._memory.load(remembered)
 
     def put_all(self) -> None:
         """Queue the rows of everything that is alive: the database knows nothing of this start."""
@@ -208,5 +213,5 @@ def _refuse(waiting: Iterable[Done]) -> None:
     for done in waiting:
         try:
             done(False)
-        except Exception:  # noqa: BLE001, S110 - the caller's; a history that fails there is worse
+        except Exception:  # noqa: BLE001 - the caller's; a history that fails there is worse
             pass

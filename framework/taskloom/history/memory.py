@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from taskloom.core.events import Event, EventName
@@ -12,7 +13,11 @@ from taskloom.history.queue import Rank, Row
 
 __all__ = ["JobMemory", "instant_of", "job_from_row"]
 
+# Restarts of one job that are remembered. A limit that allows more is exhausted later after a start of the program.
+MOST_RESTARTS = 1_000
+
 _UNKNOWN = ""
+_NO_RESTARTS: Mapping[str, Any] = {"restarts": (), "restart_delay": 0.0}
 
 
 class JobMemory:
@@ -21,19 +26,25 @@ class JobMemory:
     Instants may be recorded before the events of the same moment arrive, and the other way around: the latest stays.
     """
 
-    def __init__(self, mask: Callable[[str], str] = str) -> None:
+    def __init__(self, mask: Callable[[str], str] = str, *, is_fresh: bool = False) -> None:
         self.jobs: dict[str, RememberedJob] = {}
         self._mask = mask
+        # Whether all that earlier starts have left is ignored.
+        self._is_fresh = is_fresh
         # What this start has decided itself, so that a memory that is loaded late does not undo it.
         self._decided: dict[str, set[str]] = {}
-        # Jobs whose last run is followed by a restart: its beginning counts in the window of the limit.
-        self._restarting: set[str] = set()
 
-    def load(self, remembered: Mapping[str, RememberedJob]) -> None:
-        """Take what earlier starts have left. If this start has begun already, what it has decided is kept."""
+    def load(self, remembered: Mapping[str, RememberedJob]) -> Mapping[str, RememberedJob]:
+        """Take what earlier starts have left, and return it; nothing of it if all begins anew.
+
+        If this start has begun already, what it has decided is kept.
+        """
+        if self._is_fresh:
+            return {}
         for name, old in remembered.items():
             new = self.jobs.get(name)
             self.jobs[name] = old if new is None else self._merged(name, old, new)
+        return remembered
 
     def record(self, job: str, instant: float) -> Row | None:
         """Record that a run starts for an instant; None if the job is not known yet."""
@@ -86,50 +97,45 @@ class JobMemory:
             return
         old = self.jobs.get(job)
         if old is not None and old.fingerprint == fingerprint:
-            self._decided.setdefault(job, set()).add("fingerprint")
-            yield _row(job, old)
+            # A stop by a user ends with the start of the program in which it was given.
+            yield self._set(job, fingerprint=fingerprint, **self._armed(job, at))
             return
         # An instant after this moment was recorded before this event came, and belongs to this declaration.
         last = old.last_instant if old is not None else None
         last = last if last is not None and last > at else None
         yield self._set(job, fingerprint=fingerprint, armed_at=at, last_instant=last)
 
+    def _armed(self, job: str, at: float) -> dict[str, float]:
+        """Return the change if the schedule is armed again after a stop by a user."""
+        old = self.jobs.get(job)
+        return {"armed_at": at} if old is not None and old.armed_at == inf else {}
+
     def _removed(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
             self.jobs.pop(event.job, None)
-            self._restarting.discard(event.job)
             self._decided.pop(event.job, None)
             yield Row(("jobs", event.job), None, Rank.ALIVE)
 
     def _queued(self, event: Event) -> Iterable[Row]:
-        job = event.job
-        if job is None:
+        if event.job is None:
             return
-        restarts = self._restart_begins(event)
+        changes: dict[str, Any] = self._armed(event.job, event.at)
+        old = self.jobs.get(event.job)
+        if event.data.get("reset"):
+            changes |= _NO_RESTARTS
+        elif (event.attempt or 1) > 1:
+            changes["restarts"] = (*(old.restarts if old is not None else ()), event.at)[-MOST_RESTARTS:]
         instant = instant_of(event)
-        changes: dict[str, Any] = {} if restarts is None else restarts
         if instant is not None:
-            old = self.jobs.get(job)
             changes["last_instant"] = _latest(old.last_instant if old is not None else None, instant)
         if changes:
-            yield self._set(job, **changes)
-
-    def _restart_begins(self, event: Event) -> dict[str, Any] | None:
-        job = event.job
-        assert job is not None  # noqa: S101 - by the caller
-        if job not in self._restarting:
-            return None
-        self._restarting.discard(job)
-        old = self.jobs.get(job)
-        if event.attempt == 1:
-            return {"restarts": (), "restart_delay": 0.0}
-        return {"restarts": (*(old.restarts if old is not None else ()), event.at)[-MOST_RESTARTS:]}
+            yield self._set(event.job, **changes)
 
     def _missed(self, event: Event) -> Iterable[Row]:
         instant = instant_of(event)
         if event.job is not None and instant is not None:
             old = self.jobs.get(event.job)
-            yield self._set(event.job, last_instant=_latest(old.last_instant if old else None, instant))
+            yield self._set(event.job, last_instant=_latest(old.last_instant if old is not None else None, instant))
 
     def _paused(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
@@ -138,21 +144,20 @@ class JobMemory:
 
     def _resumed(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
-            yield self._set(event.job, paused_since=None, paused_reason="")
+            yield self._set(event.job, paused_since=None, paused_reason="", **self._armed(event.job, event.at))
+
+    def _stopped(self, event: Event) -> Iterable[Row]:
+        if event.job is not None and event.data.get("disarmed"):
+            yield self._set(event.job, armed_at=inf)
 
     def _restart_scheduled(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
-            self._restarting.add(event.job)
             yield self._set(event.job, restart_delay=float(event.data.get("delay") or event.seconds or 0.0))
 
     def _reset(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
-            self._restarting.discard(event.job)
-            yield self._set(event.job, restarts=(), restart_delay=0.0)
+            yield self._set(event.job, **_NO_RESTARTS)
 
-
-# A window of a restart limit has at most this many; the core remembers no more either.
-MOST_RESTARTS = 100
 
 _FOLDS: Mapping[EventName, Callable[[JobMemory, Event], Iterable[Row]]] = {
     EventName.JOB_ADDED: JobMemory._added,
@@ -162,6 +167,8 @@ _FOLDS: Mapping[EventName, Callable[[JobMemory, Event], Iterable[Row]]] = {
     EventName.MISSED: JobMemory._missed,
     EventName.PAUSED: JobMemory._paused,
     EventName.RESUMED: JobMemory._resumed,
+    EventName.SKIPPED: JobMemory._stopped,
+    EventName.CANCEL_REQUESTED: JobMemory._stopped,
     EventName.RESTART_SCHEDULED: JobMemory._restart_scheduled,
     EventName.RESET: JobMemory._reset,
 }

@@ -1,7 +1,7 @@
 """The rows that wait to be written: one for each key, and bounded.
 
-A later row with the same key takes the place of the earlier one, so the queued, started and ended of a short run are one
-row. Rows are whole: whatever was lost before, the last one says all.
+A later row with the same key takes the place of the earlier one, so the queued, started and ended of a short run are
+one row. Rows are whole: whatever was lost before, the last one says all.
 
 When there is no more room, rows go by rank, oldest first: log tails, then events, then runs that succeeded. Runs that
 failed and actions go only when twice the room is full. Rows of what is alive (`Rank.ALIVE`) never go: there are as many
@@ -16,7 +16,18 @@ from enum import IntEnum
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "MOST_TAIL_BYTES", "Batch", "Done", "Key", "Rank", "Row", "RowQueue", "dropped_text"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_ROWS",
+    "MOST_TAIL_BYTES",
+    "Batch",
+    "Done",
+    "Key",
+    "Rank",
+    "Row",
+    "RowQueue",
+    "dropped_text",
+]
 
 MOST_ROWS = 50_000
 # About what Python needs for the rows of a busy program; tracebacks are up to 64 KiB each.
@@ -46,8 +57,6 @@ class Rank(IntEnum):
     ACTION = 4
     ALIVE = 5
     """A run that is alive, or what a job remembers: never dropped."""
-    START = 6
-    """The start of the program: never dropped."""
 
 
 _NOUNS = {
@@ -57,7 +66,6 @@ _NOUNS = {
     Rank.FAILED: ("failed run", "failed runs"),
     Rank.ACTION: ("action", "actions"),
     Rank.ALIVE: ("row", "rows"),
-    Rank.START: ("row", "rows"),
 }
 _SOFT_RANKS = (Rank.TAIL, Rank.EVENT, Rank.SUCCEEDED)
 _HARD_RANKS = (*_SOFT_RANKS, Rank.FAILED, Rank.ACTION)
