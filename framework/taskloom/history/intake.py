@@ -80,8 +80,8 @@ class Intake:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether there is something to fold."""
-        return bool(self._arrived)
+        """Whether there is something to fold, or a log to fetch."""
+        return bool(self._arrived or self._tails_wanted)
 
     @property
     def waiting(self) -> int:

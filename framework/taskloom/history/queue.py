@@ -41,7 +41,7 @@ _ROW_BYTES = 400
 
 Key = tuple[str | int, ...]
 """The name of the table, and the values of its primary key but `name`."""
-Done = Callable[[bool], None]
+Done = Callable[[bool], object]
 
 
 class Rank(IntEnum):
