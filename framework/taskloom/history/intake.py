@@ -173,6 +173,7 @@ class Intake:
     def _fold_next(self, lost: list[Done]) -> None:
         item = self._arrived.popleft()
         try:
+            self._queue.begin_group()
             if isinstance(item, _Event):
                 self._fold_event(item, lost)
             elif isinstance(item, _Instant):

@@ -223,6 +223,8 @@ class Writer:
         """Take the rows of the next transaction; whatever strikes after this line, they are put back."""
         if limit.room is Room.NOTHING:
             return Batch([], [], 0)
+        if self._rows:  # an exception struck while the last ones were put back
+            self._give_back()
         batch = self._intake.take(ranks, limit.rows, limit.bytes)
         self._rows, self._waiting = batch.rows, deque(batch.waiting)
         return batch
@@ -292,8 +294,8 @@ class Writer:
         self._intake.refuse_waiting()
 
     def _give_back(self) -> None:
-        rows, self._rows = self._rows, ()
-        self._intake.put_back(rows)
+        self._intake.put_back(self._rows)
+        self._rows = ()
         while self._waiting:
             _call(self._waiting.popleft(), False)
 
