@@ -11,7 +11,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import format_wall
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.text import duration
@@ -43,7 +43,7 @@ class Records:
         if job.wait is Wait.BACKOFF:
             self._restarts.cancel(job)
         job.wait_for(Wait.RECORD)
-        job.recorded = action.instant
+        job.recorded, job.follow_up = action.instant, FollowUp.POLICY
         model.mark_changed(name)
         self._due.set(name, model.now + RECORD_SECONDS)
         model.deadlines.set((END_OF_WAIT, name), model.now + RECORD_SECONDS)
