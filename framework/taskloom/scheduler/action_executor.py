@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, Event, EventName
+from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, NOTHING, Event, EventName
 from taskloom.core.inputs import Input, InstantRecorded, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
@@ -27,7 +27,7 @@ from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
-from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.live_run import LiveRun, run_gauges
 from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks, reads_at_once
 from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
@@ -269,10 +269,18 @@ class ActionExecutor:
     def _publish(self, event: Event) -> None:
         if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
             self._call_hook(self._on_stopping)
+        if event.event is EventName.ENDED:
+            event = self._with_gauges(event)
         for sink in self._sinks():
             sink.put(event)
         if not self.listeners:
             self._core.enable_events(self.default_audience)  # the last listener was removed
+
+    def _with_gauges(self, event: Event) -> Event:
+        """Return the end of a run with what the run has counted and reported, if it has."""
+        run = self.live.get(event.run or "")
+        gauges = run_gauges(run) if run is not None and run.handle is not None else NOTHING
+        return event._replace(data={**event.data, **gauges}) if gauges else event
 
     def _publish_wait(self, wait: Wait) -> None:
         for listener in list(self.listeners):

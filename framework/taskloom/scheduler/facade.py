@@ -27,6 +27,7 @@ from taskloom.scheduler.failure_log import make_failure_log
 from taskloom.scheduler.fingerprint import fingerprint
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.live_run import RunGauges, run_gauges
 from taskloom.scheduler.memory import Memory, refuse_without_memory
 from taskloom.scheduler.patience import patience
 from taskloom.scheduler.snapshots import Snapshot, complete, read_snapshot
@@ -391,6 +392,17 @@ class Scheduler:
         runs = [live for live in list(executor.live.values()) if not live.over.is_open]
         where = {live: stack.where for live, stack in executor.stacks.places(runs)}
         return [(Run(live, engine), where.get(live, "")) for live in runs]
+
+    def gauges(self) -> list[RunGauges]:
+        """Return what each run that has not ended has counted and reported so far, and when it last polled.
+
+        It waits for nothing, not even for the scheduler's thread. Any thread may call it.
+        """
+        engine = self._engine
+        engine.check_process()
+        now = engine.clock.now().mono
+        live = [run for run in list(engine.executor.live.values()) if not run.over.is_open]
+        return [RunGauges(run.id, run.last_polled(now), run_gauges(run)) for run in live]
 
     def processes(self) -> list[tuple[Run, ProcessInfo]]:
         """Return each run that is in a process of its own, and its processes as /proc shows them now.
