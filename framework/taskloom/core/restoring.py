@@ -8,15 +8,17 @@ the future is dropped, because the wall clock was set back since: it would hold 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
-from taskloom.core.model import Hold, Moment, Reason, ReasonKind
+from taskloom.core.events import format_wall
+from taskloom.core.model import Hold, JobSpec, Moment, Reason, ReasonKind
 from taskloom.core.policies import StartMode
 from taskloom.core.records import JobRecord
 from taskloom.core.remembered import Recollection, RememberedJob
 from taskloom.core.restart import Backoff
 from taskloom.core.store import JobStore
 
-__all__ = ["DELAY_SECONDS", "restore"]
+__all__ = ["DELAY_SECONDS", "declare"]
 
 # A restart delay that has grown is forgotten if the last counted restart is longer ago: its cause is probably over.
 DELAY_SECONDS = 3600.0
@@ -24,18 +26,23 @@ DELAY_SECONDS = 3600.0
 _AHEAD_SECONDS = 1.0
 
 
-def restore(store: JobStore, job: JobRecord, memory: Recollection) -> None:
-    """Restore what is remembered of a job that was declared just now. Emits nothing."""
-    name = job.spec.name
-    remembered = memory.jobs.get(name)
+def declare(store: JobStore, spec: JobSpec, memory: Recollection) -> JobRecord:
+    """Declare a job, and restore what is remembered of it."""
+    remembered, fingerprint = memory.jobs.get(spec.name), memory.fingerprints.get(spec.name, "")
+    data: dict[str, Any] = {"fingerprint": fingerprint} if fingerprint else {}
+    paused_since = remembered.paused_since if remembered is not None and spec.schedule is not None else None
+    if paused_since is not None:
+        data["paused_since"] = format_wall(paused_since)
+    job = store.declare(spec, data)
     if remembered is None:
-        return
-    if remembered.paused_since is not None and job.spec.schedule is not None:
+        return job
+    if paused_since is not None:
         reason = Reason(ReasonKind.USER, remembered.paused_reason)
-        store.hold(job, Hold.PAUSED, reason, _moment(remembered.paused_since, store.now))
+        store.hold(job, Hold.PAUSED, reason, _moment(paused_since, store.now))
     job.backoff = _backoff(remembered, store.now)
-    if remembered.fingerprint == memory.fingerprints.get(name):
+    if remembered.fingerprint == fingerprint:
         _restore_schedule(job, remembered)
+    return job
 
 
 def _restore_schedule(job: JobRecord, remembered: RememberedJob) -> None:

@@ -53,18 +53,15 @@ class JobStore:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def declare(self, spec: JobSpec, fingerprint: str = "") -> JobRecord:
-        """Add a new job. `fingerprint`: of its declaration, if a history is kept."""
+    def declare(self, spec: JobSpec, data: Mapping[str, Any] = NOTHING) -> JobRecord:
+        """Add a new job. `data`: more of the event, about what the job remembers."""
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self.version += 1
         self.dependencies.add(job)
         self.mark_changed(job)
-        data = {"task": spec.task, "daemon": spec.daemon}
-        if fingerprint:
-            data["fingerprint"] = fingerprint
-        self.emit(EventName.JOB_ADDED, spec.name, data=data)
+        self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon, **data})
         return job
 
     def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
