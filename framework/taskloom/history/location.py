@@ -58,6 +58,11 @@ class Target:
         """Return how messages and status show it: the path or the URL, without a password."""
         return self.path or self.url
 
+    @property
+    def in_quotes(self) -> str:
+        """Return how error messages show it. Not cut: with a part of its path a file cannot be found."""
+        return repr(self.shown)
+
     def masked(self, text: str) -> str:
         """Return a text, such as a message of the server, without the password."""
         for secret in (self.options.get(name) for name in _SECRET_OPTIONS):

@@ -52,7 +52,7 @@ class FileLock:
     def __init__(self, target: Target, name: str) -> None:
         self.pid = os.getpid()
         self._path = target.path + LOCK_SUFFIX
-        self._shown = quoted(target.shown)
+        self._shown = target.in_quotes
         self._own: OwnDescriptor | None = None
         self._file: FileId | None = None
         if not self._reserve(self._path):
@@ -156,7 +156,7 @@ def lock_session(connection: Connection, name: str) -> Holder | None:
         row = connection.execute(_HOLDER, _halves(key)).first()
         if row is not None:
             found = _SESSION.fullmatch(row.application_name or "")
-            return Holder(int(found[1]) if found else 0, row.address or "", f"session {row.pid} of PostgreSQL")
+            return Holder(int(found[1]) if found else 0, _machine(row.address), f"session {row.pid} of PostgreSQL")
     return Holder(0)
 
 
@@ -166,6 +166,11 @@ def has_session_lock(connection: Connection, name: str) -> bool:
     It does not behind a pooler that gives each transaction another session.
     """
     return connection.execute(_OWN_LOCK, _halves(_key(f"history of {name}"))).first() is not None
+
+
+def _machine(address: str | None) -> str:
+    """Return the address of another machine; "" if the server is on this one, or does not say."""
+    return "" if address is None or address.startswith("127.") or address == "::1" else address
 
 
 def lock_schema(connection: Connection) -> None:
