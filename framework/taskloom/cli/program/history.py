@@ -16,6 +16,7 @@ import click
 
 from taskloom.cli.program.history_choice import INSTALL, MISSING, has_history, refuse_catching_up, require_history
 from taskloom.cli.program.history_lines import lost_line, made_up_line, paused_lines
+from taskloom.cli.program.signals import Signal
 from taskloom.cli.resources import needed
 from taskloom.clock import mono, wall
 from taskloom.control.action_record import Action, HistoryStatus
@@ -34,7 +35,7 @@ from taskloom.text import error_text, plural
 
 if TYPE_CHECKING:
     from taskloom.history.location import Target
-    from taskloom.history.model import ActionRow, LostRun, RunGauges
+    from taskloom.history.model import LostRun, RunGauges
     from taskloom.history.recorder import Recorder
 
 __all__ = ["FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
@@ -208,25 +209,25 @@ class ProgramHistory:
         if self._recorder is None:
             done(False)
             return
-        row = self._row(action.name, action.jobs, self._describe(action.caller), action.reason, action.result)
+        from taskloom.history.model import ActionRow
+
+        caller = self._describe(action.caller)
+        row = ActionRow(wall(), action.name, action.jobs, caller, action.reason, action.result)
         if self._recorder.state.kind == "on":
             self._recorder.put_action(row, done)
         else:
             self._recorder.put_action(row)
             done(False)
 
-    def note_signal(self, number: int, action: str, result: str = "") -> None:
+    def note_signal(self, arrived: Signal, action: str, result: str = "") -> None:
         """Record what a signal has done. Who sent it is not known."""
-        if self._recorder is not None:
-            caller = {"signal": signal.Signals(number).name}
-            self._recorder.put_action(self._row(action, (), caller, "", self._mask(result)))
-
-    def _row(
-        self, action: str, jobs: tuple[str, ...], caller: Mapping[str, str | int], reason: str, result: str
-    ) -> ActionRow:
+        if self._recorder is None:
+            return
         from taskloom.history.model import ActionRow
 
-        return ActionRow(wall(), action, jobs, caller, reason, result)
+        caller = {"signal": signal.Signals(arrived.number).name}
+        at = wall() - (mono() - arrived.at)
+        self._recorder.put_action(ActionRow(at, action, (), caller, "", self._mask(result)))
 
     def _describe(self, caller: Caller) -> dict[str, str | int]:
         """Return the process that sent a request, with the name of its user and its command line if they are known."""

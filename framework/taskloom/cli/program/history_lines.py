@@ -37,8 +37,8 @@ def paused_lines(remembered: Mapping[str, RememberedJob], now: float) -> Iterato
     """Yield one line for each job that is paused since an earlier start; of too many, the number of the others."""
     paused = [(name, job) for name, job in remembered.items() if job.paused_since is not None]
     for name, job in paused[:_MOST_PAUSED]:
-        why = f" ({job.paused_reason})" if job.paused_reason else ""
-        yield f"{name} is paused since {local_time(job.paused_since or 0.0, now)}{why}"
+        why = job.paused_reason.removeprefix("pause, ")
+        yield f"{name} is paused since {local_time(job.paused_since or 0.0, now)}{f', {why}' if why else ''}"
     if len(paused) > _MOST_PAUSED:
         yield f"and {plural(len(paused) - _MOST_PAUSED, 'more job')} that were paused before the start"
 

@@ -35,24 +35,24 @@ class SignalReactions(NamedTuple):
         number = arrived.number
         if action is SignalAction.STOP:
             self.stopping.begin_by_signal(arrived)
-            self.history.note_signal(number, "shutdown")
+            self.history.note_signal(arrived, "shutdown")
         elif action is SignalAction.HURRY:
             self.stopping.hurry(arrived)
-            self.history.note_signal(number, "shutdown", f"at most {HURRY}")
+            self.history.note_signal(arrived, "shutdown", f"at most {HURRY}")
         elif action is SignalAction.EXIT:
-            exit_at_once(128 + number, partial(self.final.say_left, number), partial(self._write_at_once, number))
+            exit_at_once(128 + number, partial(self.final.say_left, number), partial(self._write_at_once, arrived))
         elif action is SignalAction.STATUS:
             self.show_status()
         elif action is SignalAction.RELOAD and self.stopping.is_under_way:
             self.console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
         elif action is SignalAction.RELOAD:
-            self.reloader.request(done=partial(self._note_reload, number))
+            self.reloader.request(done=partial(self._note_reload, arrived))
 
-    def _note_reload(self, number: int, outcome: ReloadOutcome) -> None:
-        self.history.note_signal(number, "reload", outcome.sum if outcome.error is None else outcome.error)
+    def _note_reload(self, arrived: Signal, outcome: ReloadOutcome) -> None:
+        self.history.note_signal(arrived, "reload", outcome.sum if outcome.error is None else outcome.error)
 
-    def _write_at_once(self, number: int, seconds: float) -> None:
+    def _write_at_once(self, arrived: Signal, seconds: float) -> None:
         """Write the last line of the log, and then what a fast disk takes of the history."""
         self.write(seconds)
-        self.history.note_signal(number, "exit")
-        self.history.finish_at_once(128 + number, seconds)
+        self.history.note_signal(arrived, "exit")
+        self.history.finish_at_once(128 + arrived.number, seconds)
