@@ -176,7 +176,7 @@ class Writer:
         if self.opened is None:
             self.opened = Opened(tuple(lost), self._intake.load(remembered))
         elif lost:
-            self._sources.log("info", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
+            self._sources.log("debug", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
 
     # -- writing
 
