@@ -24,10 +24,14 @@ class RecordedHistory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = sa.create_engine("sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool)
+        self._engine = sa.create_engine("sqlite://", creator=lambda: _connect(path), poolclass=sa.StaticPool)
         with self._engine.begin() as connection:
             tables.metadata.create_all(connection)
             connection.execute(tables.versions.insert(), {"version_num": tables.HEAD})
+
+    def close(self) -> None:
+        """Close it, as a program does at its end."""
+        self._engine.dispose()
 
     def start(self, start: str = "aaaa1111", **columns: Any) -> None:
         """Add a start, which has ended unless `how` says otherwise."""
@@ -73,6 +77,7 @@ def _connect(path: Path) -> Any:
 
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    connection.execute("PRAGMA synchronous=OFF").fetchone()
     return connection
 
 

@@ -26,7 +26,7 @@ from taskloom.history.location import LOCK_SUFFIX, Target
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.record_lock import locked_by
 
-__all__ = ["FileLock", "has_session_lock", "lock_schema", "lock_session", "session_name"]
+__all__ = ["FileLock", "has_session_lock", "is_session_locked", "lock_schema", "lock_session", "session_name"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 # More programs than these do not end between our attempt to lock and our question who holds the lock.
@@ -166,6 +166,11 @@ def has_session_lock(connection: Connection, name: str) -> bool:
     It does not behind a pooler that gives each transaction another session.
     """
     return connection.execute(_OWN_LOCK, _halves(_key(f"history of {name}"))).first() is not None
+
+
+def is_session_locked(connection: Connection, name: str) -> bool:
+    """Return whether any session holds the lock of this name."""
+    return connection.execute(_HOLDER, _halves(_key(f"history of {name}"))).first() is not None
 
 
 def lock_schema(connection: Connection) -> None:

@@ -18,9 +18,7 @@ HOUR = 3600.0
 def test_the_runs_of_the_night_are_shown_with_a_line_for_each_job(recorded: RecordedHistory, ask: Ask) -> None:
     recorded.run("tick#1", began=NOW - 3 * HOUR, seconds=1.0)
     recorded.run("tick#2", began=NOW - 2 * HOUR, seconds=4.0)
-    recorded.run(
-        "backup#1", began=NOW - HOUR, seconds=2.5, outcome="failed", error_type="OSError", error_message="full"
-    )
+    recorded.run("backup#1", began=NOW - HOUR, seconds=2.5, outcome="failed", error_type="OSError", error_message="X")
 
     said = ask("history")
 
