@@ -156,7 +156,7 @@ def test_runs_that_are_unrecorded_or_made_up_for_are_marked(recorded: RecordedHi
 
 
 def test_lost_runs_have_the_time_of_their_last_poll(recorded: RecordedHistory, ask: Ask) -> None:
-    reason = {"outcome": "lost", "reason_text": "the program was killed (last seen 13:20:00)"}
+    reason: Any = {"outcome": "lost", "reason_text": "the program was killed (last seen 13:20:00)"}
     recorded.run("a#1", last_polled=NOW - 1800, stuck_at="a.py:7", **reason)
     recorded.run("b#1", last_polled=None, **reason)
 
