@@ -1,7 +1,12 @@
 """Retention: how long the history is kept, and how much room it may take.
 
-The thread of the recorder calls it between two batches. One `step` is one slice: a short transaction, so that rows never
-wait long for it.
+    pruner = Pruner(database, start, keep=KEEP_SECONDS, size=SIZE)     # anew after each reconnect
+    batch = pruner.batch()                   # before each transaction: what it may hold
+    pruner.wrote(len(rows), bytes_)          # after it
+    if mono() >= pruner.due:                 # at first at once
+        pruned = pruner.step()               # one slice, between two batches
+
+The writer thread of the recorder calls it. A slice is a short transaction, so that rows never wait long for it.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from taskloom.history.space import Store
 
 __all__ = ["KEEP_SECONDS", "LEAST_SIZE", "SIZE", "Batch", "Pruned", "Pruner", "Room"]
 
@@ -26,7 +31,7 @@ class Room(enum.Enum):
     RUNS = "runs"
     """No events and no log tails: they wait in the queue. All else."""
     PROMISES = "promises"
-    """Only what waits for its commit: recorded instants and actions, starts and their end. All else waits in the queue."""
+    """Only what waits for its commit: recorded instants and actions, and the start. All else waits in the queue."""
     NOTHING = "nothing"
     """No transaction at all."""
 
@@ -53,26 +58,23 @@ class Pruned(NamedTuple):
 
 
 class Pruner:
-    """Keeps the rows of one name within their limits. Only the writer thread calls it."""
+    """Keeps the rows of one name within their limits. Only the writer thread calls it. Make a new one to reconnect."""
 
-    def __init__(self, name: str, start: str, *, keep: float = KEEP_SECONDS, size: float = SIZE) -> None:
-        """`keep` in seconds, `math.inf` for ever; `size` in bytes, `math.inf` for no limit."""
-        self.due: float = 0.0
-        """Monotonic time at which `step` is to be called; 0.0 at first: at once."""
+    def __init__(self, store: Store, start: str, *, keep: float = KEEP_SECONDS, size: float = SIZE) -> None:
+        """`keep` in seconds, `math.inf` for ever; `size` in bytes, `math.inf` for no limit. Reads; writes nothing.
 
-    def prepare(self, connection: Connection) -> None:
-        """Call once for each new connection, after its PRAGMAs, outside of a transaction."""
+        `start` is the start of the program that writes; its row and its living runs are never deleted.
+        """
+        self.due = 0.0
+        """Monotonic time at which `step` is to be called."""
 
     def batch(self) -> Batch:
-        """Return how much the next transaction may write at most, so that no batch alone exceeds the limit."""
+        """Return what the next transaction may hold at most, so that no batch alone exceeds the limit."""
         return Batch(Room.ALL, 1000, 1024 * 1024)
 
     def wrote(self, rows: int, bytes_: int) -> None:
         """Call after each commit of rows, with about how many bytes they have; may set `due`. Costs two stats."""
 
-    def step(self, connection: Connection) -> Pruned:
-        """Do one slice in a transaction of its own. The connection must not be in one.
-
-        Raises SQLAlchemy's errors as any other statement would; the next call goes on where this one began.
-        """
+    def step(self) -> Pruned:
+        """Do one slice, and set `due`. Raises HistoryError; the next call goes on where this one began."""
         return Pruned()
