@@ -11,7 +11,6 @@ from taskloom.errors import TaskloomError
 
 __all__ = [
     "BadTarget",
-    "Holder",
     "HistoryAbsent",
     "HistoryCorrupt",
     "HistoryError",
@@ -20,6 +19,7 @@ __all__ = [
     "HistoryOutdated",
     "HistoryTooNew",
     "HistoryUnusable",
+    "Holder",
     "PackageMissing",
 ]
 
