@@ -56,7 +56,7 @@ SCHEMA = "taskloom"
 
 
 class AnyText(TypeDecorator[str]):
-    """Text from anywhere. A NUL, which PostgreSQL refuses, and half a surrogate pair, which no UTF-8 has, become `?`."""
+    """Text from anywhere, with `?` for NUL, which PostgreSQL refuses, and for half a surrogate pair, which UTF-8 refuses."""
 
     impl = Text
     cache_ok = True

@@ -1,0 +1,97 @@
+"""A session of PostgreSQL in which nothing waits without end, also not for a server that has vanished."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskloom.clock import mono
+from taskloom.history.errors import PackageMissing
+from taskloom.history.location import Target
+from taskloom.history.tables import SCHEMA
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["ANSWER_SECONDS", "CONNECT_SECONDS", "open_session"]
+
+CONNECT_SECONDS = 5
+"""For each address of the server. To find the address of a name may take longer."""
+STATEMENT_SECONDS = 5
+"""After this the server ends a command, or its wait for a lock."""
+ANSWER_SECONDS = 8.0
+"""After this the connection is given up: the server, or its machine, is stopped or gone."""
+
+_Answer = TypeVar("_Answer")
+
+# For libpq: a connection whose other end is silent is noticed by the kernel, too. Times in seconds, the last in ms.
+_WIRE = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+}
+
+
+def open_session(target: Target, application: str, *, is_read_only: bool = False) -> psycopg.Connection[Any]:
+    """Connect, and set the limits of the session. Raises PackageMissing, and errors of psycopg."""
+    connect = _driver()
+    given = dict(target.options)
+    given.setdefault("client_encoding", "UTF8")
+    connection = connect(**{**given, **_WIRE, "application_name": application}, autocommit=True)
+    try:
+        settings = {
+            "search_path": SCHEMA,
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{STATEMENT_SECONDS}s",
+            "idle_in_transaction_session_timeout": "60s",
+            "default_transaction_read_only": "on" if is_read_only else "off",
+            "default_transaction_isolation": "repeatable read" if is_read_only else "read committed",
+            "synchronous_commit": "on",
+            # The server frees the lock of a machine that has vanished after about a minute.
+            "tcp_keepalives_idle": "30",
+            "tcp_keepalives_interval": "10",
+            "tcp_keepalives_count": "3",
+        }
+        calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
+        values = [value for setting in settings.items() for value in setting]
+        connection.execute(f"SELECT {calls}", values).fetchall()
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _driver() -> Any:
+    """Return the function that connects; the class cannot be made before psycopg is imported."""
+    try:
+        import psycopg
+    except ImportError as error:
+        # It also says so if there is no libpq: psycopg-binary brings one.
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "psycopg"
+        raise PackageMissing("psycopg", "postgres", "" if missing else str(error).splitlines()[0]) from error
+
+    class Session(psycopg.Connection[Any]):
+        """A connection that is given up if there is no answer for a while."""
+
+        def wait(self, gen: Generator[Any, Any, _Answer], *args: Any, **kwargs: Any) -> _Answer:
+            return super().wait(self._bounded(gen), *args, **kwargs)
+
+        def _bounded(self, gen: Generator[Any, Any, _Answer]) -> Generator[Any, Any, _Answer]:
+            # psycopg resumes the generator every 0.1 s at the latest, with an answer or without.
+            deadline = mono() + ANSWER_SECONDS
+            try:
+                wanted = next(gen)
+                while True:
+                    ready = yield wanted
+                    if mono() > deadline and not ready:
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError(f"the server has not answered for {ANSWER_SECONDS:.0f} s")
+                    wanted = gen.send(ready)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    return Session.connect
