@@ -23,8 +23,8 @@ from taskloom.history.tables import actions, events, log_tails, runs, starts
 
 __all__ = ["Folding", "delete_aged"]
 
-SETTLED_SECONDS = 60.0
-"""A minute is folded when it is over: until then all its runs can be seen."""
+SETTLED_SECONDS = 600.0
+"""Until then all runs of a job can be seen, however frequent they are."""
 
 REREAD_SECONDS = 120.0
 """How far before the last pass a run may have been queued that was written since."""
