@@ -9,8 +9,8 @@ from taskloom.control.exchange import Caller
 
 __all__ = ["RECORD_SECONDS", "Action", "ActionRecord", "HistoryStatus", "NoRecord"]
 
-# How long a reply waits until its action is committed. A commit takes some milliseconds; a slower disk must not make the
-# program look dead.
+# How long a reply waits until its action is committed. A commit takes some milliseconds; a slower disk must not make
+# the program look dead.
 RECORD_SECONDS = 1.0
 
 

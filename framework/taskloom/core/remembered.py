@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["RememberedJob"]
+__all__ = ["NOTHING_REMEMBERED", "Recollection", "RememberedJob"]
 
 
 class RememberedJob(NamedTuple):
@@ -13,7 +15,7 @@ class RememberedJob(NamedTuple):
     fingerprint: str
     """A hash of its task, params and schedule. If the job has another one now, its last instant is forgotten."""
     armed_at: float
-    """When its schedule was armed for the first time with this fingerprint."""
+    """When it was first declared with this fingerprint; inf while a user has stopped it, so nothing is made up for."""
     last_instant: float | None = None
     """The latest instant of its schedule that has started a run or was missed."""
     paused_since: float | None = None
@@ -23,3 +25,14 @@ class RememberedJob(NamedTuple):
     """When the latest counted restarts began, oldest first."""
     restart_delay: float = 0.0
     """The last restart delay without jitter, in seconds; 0.0 before the first failure."""
+
+
+class Recollection(NamedTuple):
+    """All that is remembered of the jobs of one command, by their names."""
+
+    jobs: Mapping[str, RememberedJob] = MappingProxyType({})
+    fingerprints: Mapping[str, str] = MappingProxyType({})
+    """Of their present declarations; empty if no history is kept. `job_added` and `reloaded` have them as data."""
+
+
+NOTHING_REMEMBERED = Recollection()

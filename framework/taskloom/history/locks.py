@@ -25,7 +25,7 @@ from taskloom.history.location import LOCK_SUFFIX, Target
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.record_lock import locked_by
 
-__all__ = ["FileLock", "has_session_lock", "lock_schema", "lock_session", "session_name"]
+__all__ = ["FileLock", "has_session_lock", "is_session_locked", "lock_schema", "lock_session", "session_name"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _MODE = 0o600
@@ -173,6 +173,11 @@ def has_session_lock(connection: Connection, name: str) -> bool:
 def _machine(address: str | None) -> str:
     """Return the address of another machine; "" if the server is on this one, or does not say."""
     return "" if address is None or address.startswith("127.") or address == "::1" else address
+
+
+def is_session_locked(connection: Connection, name: str) -> bool:
+    """Return whether any session holds the lock of this name."""
+    return connection.execute(_HOLDER, _halves(_key(f"history of {name}"))).first() is not None
 
 
 def lock_schema(connection: Connection) -> None:
