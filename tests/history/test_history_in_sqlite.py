@@ -170,7 +170,7 @@ def test_abort_ends_a_statement_of_another_thread(target: Target) -> None:
             database.begin() as connection,
         ):
             numbers = "WITH RECURSIVE n(i) AS (SELECT told() UNION ALL SELECT 1 FROM n LIMIT 1000000)"
-            connection.exec_driver_sql(f"{numbers} SELECT count(*) FROM n")
+            connection.exec_driver_sql(f"{numbers} SELECT count(*) FROM n")  # noqa: S608
         write(database, runs, RUN)
 
 
