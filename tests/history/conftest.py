@@ -1,19 +1,17 @@
-"""The databases of these tests: each test with a `target` is run with a file of SQLite, and with -m long in PostgreSQL."""
+"""The databases of these tests: one with a `target` is run with a file of SQLite, and with -m long in PostgreSQL."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.history_databases import opened
 from tests.support.postgres_server import PostgresServer, find_postgres, postgres_server
 
-from taskloom.history.database import Database, connect
+from taskloom.history.database import Database
 from taskloom.history.location import Target, parse_target
-
-NAME = "jobs-3f2a"
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +41,6 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
     folder = tmp_path / "a 'b' %41?#é"
     folder.mkdir()
     return parse_target(f"{folder}/history.sqlite")
-
-
-@contextmanager
-def opened(target: Target, name: str = NAME) -> Iterator[Database]:
-    with closing(connect(target, name)) as database:
-        yield database
 
 
 @pytest.fixture

@@ -136,6 +136,8 @@ class Database:
     def leave_behind(self) -> None:
         """In a forked child: keep all as it is, for the parent. Nothing else may be called there."""
         _keep_for_ever(self._driver, self._connection)
+        if self._wire is not None:
+            self._wire.close()  # one of several descriptors of this connection: it stays open
 
     def close_connection(self) -> None:
         """Close the connection, and keep the lock of a file. Idempotent; raises nothing."""

@@ -104,6 +104,7 @@ def _make_folders(folder: str) -> None:
     for each in reversed(missing):
         try:
             os.mkdir(each, 0o700)  # noqa: PTH102
+            os.chmod(each, 0o700)  # noqa: PTH101 - a umask may have taken the owner's own bits
         except FileExistsError:
             pass  # another program was faster
         except OSError as error:

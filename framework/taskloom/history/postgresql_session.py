@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.clock import mono
-from taskloom.history.errors import PackageMissing
+from taskloom.history.errors import HistoryUnusable, PackageMissing
+from taskloom.history.failures import reason_of
 from taskloom.history.location import Target
 from taskloom.history.tables import SCHEMA
 
@@ -38,9 +39,14 @@ _WIRE = {
 
 def open_session(target: Target, application: str, *, is_read_only: bool = False) -> psycopg.Connection[Any]:
     """Connect, and set the limits of the session. Raises PackageMissing, and errors of psycopg."""
-    session = _session_class()
+    session = session_class()
     given = {"client_encoding": "UTF8", **target.options, **_WIRE, "application_name": application}
-    connection: psycopg.Connection[Any] = session.connect(**given, autocommit=True)
+    try:
+        connection: psycopg.Connection[Any] = session.connect(**given, autocommit=True)
+    except Exception as error:
+        if type(error).__name__ == "ProgrammingError":  # an option that libpq does not know
+            raise HistoryUnusable(target.in_quotes, target.masked(reason_of(error))) from error
+        raise
     try:
         settings = {
             "search_path": SCHEMA,
@@ -66,7 +72,7 @@ def open_session(target: Target, application: str, *, is_read_only: bool = False
 
 
 @cache
-def _session_class() -> Any:
+def session_class() -> Any:
     """Return our class of connections, which cannot be made before psycopg is imported. Raises PackageMissing."""
     try:
         import psycopg
