@@ -15,7 +15,7 @@ import pytest
 from tests.support.fake_recorder import FakeRecorder
 
 from taskloom.cli.program import history_choice
-from taskloom.cli.program.history import FINISH_SECONDS, LEAST_SECONDS, ProgramHistory
+from taskloom.cli.program.history import DEGRADED_SECONDS, FINISH_SECONDS, LEAST_SECONDS, ProgramHistory
 from taskloom.cli.program.signals import Signal
 from taskloom.clock import mono
 from taskloom.control.action_record import Action, HistoryStatus
@@ -418,6 +418,13 @@ def test_the_end_takes_no_more_than_is_left_of_the_deadline(program: Program, le
     assert opened.calls == ["open", "close"]
     program.history.finish(dict, 0, mono())  # idempotent
     assert len(opened.finished) == 1
+
+
+def test_an_end_does_not_wait_long_for_a_history_that_is_degraded(program: Program) -> None:
+    opened = program.opened()
+    opened.found = HistoryState("degraded", "no space left", 900.0)
+    program.history.finish(dict, 0, mono() + 100.0)
+    assert opened.finished[0][2] <= mono() + DEGRADED_SECONDS
 
 
 def test_what_is_not_written_at_the_end_is_said(program: Program) -> None:

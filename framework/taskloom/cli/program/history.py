@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from taskloom.history.model import LostRun, RunGauges
     from taskloom.history.recorder import Recorder
 
-__all__ = ["FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
+__all__ = ["DEGRADED_SECONDS", "FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
 
 # A slow disk or server must not hold up the start of the jobs.
 OPEN_SECONDS = 5.0
 # For the last rows, the report of the stop, and the checkpoint of the database.
 FINISH_SECONDS = 2.0
+# While the database cannot be used: enough for one more attempt. A stop must not take longer for it each time.
+DEGRADED_SECONDS = 0.5
 # If the deadline of the stop is over already: enough for a commit on a fast disk.
 LEAST_SECONDS = 0.1
 # Of the command line of a caller.
@@ -250,7 +252,8 @@ class ProgramHistory:
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
-        until = mono() + max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono()))
+        most = FINISH_SECONDS if recorder.state.kind == "on" else DEGRADED_SECONDS
+        until = mono() + max(LEAST_SECONDS, min(most, deadline - mono()))
         is_written = recorder.finish(report(), code, until)
         state = recorder.state
         recorder.close()
