@@ -1,14 +1,17 @@
 """The history of runs: what happened, also after the program has ended or was killed.
 
 One thread writes it (`recorder`) to a database, SQLite or PostgreSQL; jobs and stops never wait for it. Other programs
-read the database themselves (`reader`). Needs the extra `history`: nothing here is imported without it.
+read the database themselves (`reader`). Needs the extra `history`: nothing here is imported without it. A program that
+brings its own scheduler uses `record`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 
-__all__ = ["is_installed"]
+from taskloom.history.library import record
+
+__all__ = ["is_installed", "record"]
 
 
 def is_installed() -> bool:
