@@ -20,21 +20,25 @@ NOW = 1_790_000_000.0
 
 
 class RecordedHistory:
-    """A SQLite file with the tables of a history."""
+    """A SQLite file with the tables of a history. `name`: that of the program in all rows."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = sa.create_engine("sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool)
+    def __init__(self, path: Path, *, name: str = NAME) -> None:
+        self.path, self._name = path, name
+        self._engine = sa.create_engine("sqlite://", creator=lambda: _connect(path), poolclass=sa.StaticPool)
         with self._engine.begin() as connection:
             tables.metadata.create_all(connection)
             connection.execute(tables.versions.insert(), {"version_num": tables.HEAD})
+
+    def close(self) -> None:
+        """Close it, as a program does at its end."""
+        self._engine.dispose()
 
     def start(self, start: str = "aaaa1111", **columns: Any) -> None:
         """Add a start, which has ended unless `how` says otherwise."""
         row = {"since": NOW - 7200, "pid": 4711, "alive_at": NOW - 3600, "how": "ended", **columns}
         if row["how"] == "ended":
             row = {"ended_at": NOW - 3600, "exit_code": 0, **row}
-        self._add(tables.starts, {"name": NAME, "start": start, **row})
+        self._add(tables.starts, {"name": self._name, "start": start, **row})
 
     def run(self, run: str, *, start: str = "aaaa1111", began: float = NOW - 3600, **columns: Any) -> None:
         """Add a run, which succeeded unless `outcome` says otherwise."""
@@ -42,20 +46,20 @@ class RecordedHistory:
         if row["outcome"] is not None:
             row = {"ended_at": began + (row["seconds"] or 0.0), **row}
         job = run.rpartition("#")[0] or run
-        self._add(tables.runs, {"name": NAME, "start": start, "run": run, "job": job, "attempt": 1, **row})
+        self._add(tables.runs, {"name": self._name, "start": start, "run": run, "job": job, "attempt": 1, **row})
 
     def event(self, **columns: Any) -> None:
         """Add an event."""
-        self._add(tables.events, {"name": NAME, "start": "aaaa1111", **columns})
+        self._add(tables.events, {"name": self._name, "start": "aaaa1111", **columns})
 
     def action(self, action: str, **columns: Any) -> None:
         """Add an action."""
-        row = {"name": NAME, "start": "aaaa1111", "id": 1, "at": NOW - 60, "action": action, "jobs": [], "caller": {}}
+        row = {"name": self._name, "start": "aaaa1111", "id": 1, "at": NOW - 60, "action": action, "jobs": [], "caller": {}}
         self._add(tables.actions, {**row, **columns})
 
     def tail(self, run: str, text: str, *, start: str = "aaaa1111", truncated: int = 0) -> None:
         """Add the last lines of a run."""
-        row = {"name": NAME, "start": start, "run": run, "at": NOW, "text": text, "truncated": truncated}
+        row = {"name": self._name, "start": start, "run": run, "at": NOW, "text": text, "truncated": truncated}
         self._add(tables.log_tails, row)
 
     def execute(self, statement: str) -> None:
@@ -73,6 +77,7 @@ def _connect(path: Path) -> Any:
 
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    connection.execute("PRAGMA synchronous=OFF").fetchone()
     return connection
 
 

@@ -22,6 +22,8 @@ __all__ = ["DELAY_SECONDS", "declare"]
 
 # A restart delay that has grown is forgotten if the last counted restart is longer ago: its cause is probably over.
 DELAY_SECONDS = 3600.0
+# An event tells an instant to the microsecond, and those of a calendar are a second apart.
+_ROUNDING_SECONDS = 0.001
 # The wall clock may be slewed a little between two starts.
 _AHEAD_SECONDS = 1.0
 
@@ -41,20 +43,24 @@ def declare(store: JobStore, spec: JobSpec, memory: Recollection) -> JobRecord:
         store.hold(job, Hold.PAUSED, reason, _moment(paused_since, store.now))
     job.backoff = _backoff(remembered, store.now)
     if remembered.fingerprint == fingerprint:
-        _restore_schedule(job, remembered)
+        _restore_schedule(job, remembered, store.now)
     return job
 
 
-def _restore_schedule(job: JobRecord, remembered: RememberedJob) -> None:
+def _restore_schedule(job: JobRecord, remembered: RememberedJob, now: Moment) -> None:
     """Let the schedule go on where it was, unless only a user arms it."""
     schedule = job.spec.schedule
     if schedule is None or not schedule.catches_up or job.spec.start.mode is StartMode.MANUAL:
         return
     last = remembered.last_instant
-    if schedule.calendar is not None:
-        job.latest_instant = last
-    if remembered.armed_at < float("inf"):
-        job.catches_up_since = remembered.armed_at if last is None else max(last, remembered.armed_at)
+    if last is not None and schedule.calendar is not None:
+        job.latest_instant = last = last + _ROUNDING_SECONDS
+    armed_at = remembered.armed_at
+    if armed_at == float("inf"):
+        return
+    # A job that was declared in the future has seen the clock corrected, and its last instant came after that.
+    is_corrected = last is not None and last <= now.wall < armed_at
+    job.catches_up_since = last if last is not None and (is_corrected or last > armed_at) else armed_at
 
 
 def _backoff(remembered: RememberedJob, now: Moment) -> Backoff | None:

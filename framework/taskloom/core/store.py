@@ -148,10 +148,16 @@ class JobStore:
             self.changed[job] = None
 
     def report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
-        """Report instants of the job's schedule that start no run. `wall`: the latest, in seconds since the epoch."""
+        """Report instants of the job's schedule that start no run. `wall`: the latest, in seconds since the epoch.
+
+        An earlier one may still wait to start a run. The event says so, because only that one counts after a crash.
+        """
         job.missed += count
         job.missed_last = (wall, why)
-        data = {"instant": format_wall(wall), "count": count, "why": why}
+        data: dict[str, Any] = {"instant": format_wall(wall), "count": count, "why": why}
+        is_firing_queued = job.run is not None and job.follow_up is FollowUp.FIRING
+        if why == "overlap" and (job.recording is not None or is_firing_queued):
+            data["pending"] = True
         self.emit(EventName.MISSED, job.spec.name, data=data)
 
     def hold(self, job: JobRecord, hold: Hold, reason: Reason, since: Moment | None = None) -> None:

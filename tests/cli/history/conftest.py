@@ -42,11 +42,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recorded(folder: Path) -> RecordedHistory:
+def recorded(folder: Path) -> Iterator[RecordedHistory]:
     """The history of a program with one start, which has ended."""
     found = RecordedHistory(folder / f"{NAME}.sqlite")
     found.start()
-    return found
+
+    yield found
+
+    found.close()
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ HOUR = 3600.0
 def test_the_runs_of_the_night_are_shown_with_a_line_for_each_job(recorded: RecordedHistory, ask: Ask) -> None:
     recorded.run("tick#1", began=NOW - 3 * HOUR, seconds=1.0)
     recorded.run("tick#2", began=NOW - 2 * HOUR, seconds=4.0)
-    recorded.run(
-        "backup#1", began=NOW - HOUR, seconds=2.5, outcome="failed", error_type="OSError", error_message="full"
-    )
+    recorded.run("backup#1", began=NOW - HOUR, seconds=2.5, outcome="failed", error_type="OSError", error_message="X")
 
     said = ask("history")
 
@@ -158,7 +156,7 @@ def test_runs_that_are_unrecorded_or_made_up_for_are_marked(recorded: RecordedHi
 
 
 def test_lost_runs_have_the_time_of_their_last_poll(recorded: RecordedHistory, ask: Ask) -> None:
-    reason = {"outcome": "lost", "reason_text": "the program was killed (last seen 13:20:00)"}
+    reason: Any = {"outcome": "lost", "reason_text": "the program was killed (last seen 13:20:00)"}
     recorded.run("a#1", last_polled=NOW - 1800, stuck_at="a.py:7", **reason)
     recorded.run("b#1", last_polled=None, **reason)
 

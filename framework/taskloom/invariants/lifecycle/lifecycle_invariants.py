@@ -48,7 +48,7 @@ class LifecycleInvariants:
         stops = self._stops = Stops(model)
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
-        records = Records(model, schedules)
+        records = Records(model, schedules, restarts)
         commands = Commands(model, starts, schedules, restarts, records)
         holds = Holds(model, schedules, run_ends, records)
         changeovers = Changeovers(model, starts)

@@ -11,7 +11,8 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import format_wall
 from taskloom.invariants.event_rules import Fact
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
-from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.text import duration
 
@@ -24,8 +25,9 @@ END_OF_WAIT = "the run that waits for its record"
 class Records:
     """The jobs that wait for the record of an instant."""
 
-    def __init__(self, model: Model, schedules: Schedules) -> None:
+    def __init__(self, model: Model, schedules: Schedules, restarts: Restarts) -> None:
         self._model = model
+        self._restarts = restarts
         self._schedules = schedules
         self._due: ExpectedDeadlines[str] = ExpectedDeadlines()
 
@@ -38,8 +40,10 @@ class Records:
             return
         if not model.fulfil_action("RecordInstant", name):
             self._check_cause(job)
+        if job.wait is Wait.BACKOFF:
+            self._restarts.cancel(job)
         job.wait_for(Wait.RECORD)
-        job.recorded = action.instant
+        job.recorded, job.follow_up = action.instant, FollowUp.POLICY
         model.mark_changed(name)
         self._due.set(name, model.now + RECORD_SECONDS)
         model.deadlines.set((END_OF_WAIT, name), model.now + RECORD_SECONDS)
