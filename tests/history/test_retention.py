@@ -88,7 +88,9 @@ def test_a_start_goes_when_its_last_run_has_gone_and_its_actions_by_their_age(
     database: Database, clock: HandClock
 ) -> None:
     old = NOW - KEEP - DAY
-    write_starts(database, start_row("s0", old, how="ended"), start_row("lost", old, how="lost"), YESTERDAY, start_row())
+    write_starts(
+        database, start_row("s0", old, how="ended"), start_row("lost", old, how="lost"), YESTERDAY, start_row()
+    )
     with database.begin() as connection:
         rows = [
             {"name": database.name, "start": start, "id": 1, "at": at, "action": "stop"}
