@@ -20,12 +20,11 @@ import time
 import uuid
 from collections.abc import Callable
 
-from taskloom.history.recorder import Recorder
-
 from taskloom import Context, Job, Scheduler
 from taskloom.core.events import Event
 from taskloom.history.location import parse_target
 from taskloom.history.model import ActionRow, StartInfo
+from taskloom.history.recorder import Recorder
 
 NAME = "hosts"
 
