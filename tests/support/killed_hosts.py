@@ -65,9 +65,8 @@ def tick(ctx: Context) -> None:
 
 
 def fail(ctx: Context) -> None:
-    """Log, and fail."""
-    ctx.log.warning("attempt %d fails", ctx.attempt)
-    raise OSError("no such device")
+    """Fail."""
+    raise OSError(f"attempt {ctx.attempt} finds no device")
 
 
 def brief(_: Context) -> None:
