@@ -52,6 +52,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(f"{told}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Call a test that is marked `alone` in a process of its own."""
+    if pyfuncitem.get_closest_marker("alone") is None:
+        return None
+    from tests.support.own_process import call_alone
+
+    return call_alone(pyfuncitem) or None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def runtime_folder() -> Iterator[str]:
     """The folder of control sockets for this process, so that no test meets a program of the machine."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.cpu_time import cpu_seconds
 
 from taskloom.core.graph import find_cycle, find_cycles, stop_levels
 
@@ -138,15 +138,15 @@ def test_one_cycle_is_found_for_each_group_of_jobs_that_wait_for_each_other(afte
 
 def test_a_chain_of_a_hundred_thousand_jobs_is_searched_in_linear_time() -> None:
     after = {f"j{number}": [f"j{number + 1}"] for number in range(100_000)}
-    before = time.process_time()
 
-    assert list(find_cycles(after)) == []
-    assert time.process_time() - before < 5
+    with cpu_seconds() as spent:
+        assert list(find_cycles(after)) == []
+        assert spent() < 5
 
 
 def test_many_small_cycles_in_a_row_are_found_in_linear_time() -> None:
     after = {f"j{number}": [f"j{number ^ 1}", f"j{number + 1}"] for number in range(20_000)}
-    before = time.process_time()
 
-    assert len(list(find_cycles(after))) == 10_000
-    assert time.process_time() - before < 5
+    with cpu_seconds() as spent:
+        assert len(list(find_cycles(after))) == 10_000
+        assert spent() < 5

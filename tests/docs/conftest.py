@@ -282,6 +282,8 @@ def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) ->
     env = child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"}
     # A reader has pytest without the plugins of our own tests, which take half of its start.
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # As for a reader: the programs have their history, in the state folder of the test.
+    env["TASKLOOM_HISTORY"] = ""
     return Player(tmp_path, env)
 
 

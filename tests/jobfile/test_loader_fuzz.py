@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.cpu_time import cpu_seconds
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.errors import JobFileError
@@ -157,9 +157,9 @@ sound_documents = st.fixed_dictionaries(
 
 def timed_check(place: Path) -> tuple[CheckResult, float]:
     """Check the file; return the result and this thread's CPU seconds."""
-    before = time.thread_time()
-    result = check(place, catalog=CATALOG, environ={"X": "5"})
-    return result, time.thread_time() - before
+    with cpu_seconds() as spent:
+        result = check(place, catalog=CATALOG, environ={"X": "5"})
+        return result, spent()
 
 
 def hold(document: dict[str, Any], place: Path) -> None:
@@ -168,7 +168,7 @@ def hold(document: dict[str, Any], place: Path) -> None:
 
     result, spent = timed_check(place)
     if spent >= CPU_SECONDS:
-        # Try again: a full garbage collection of the test session may have run just then.
+        # Try again: a collection of what earlier documents have left may have run just then.
         result, spent = timed_check(place)
 
     if result.errors:

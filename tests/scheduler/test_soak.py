@@ -12,6 +12,9 @@ import pytest
 from taskloom import Context, Job, Scheduler
 from taskloom.core.events import Event, EventName
 
+# The memory, threads and descriptors are those of the whole process.
+pytestmark = pytest.mark.alone
+
 JOBS = 100
 MAX_GROWTH_KIB = 8 * 1024
 

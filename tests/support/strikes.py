@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import linecache
 import sys
 import threading
@@ -87,8 +88,10 @@ class ThreadStrike:
         self._places = tuple(f"{HOME}/{place}" for place in places)
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if not threading.current_thread().name.startswith(self.thread) or frame.f_code.co_name == "__del__":
-            return None  # the object of a finalizer may be the garbage of another test
+        # `current_thread` would make an object for a thread that has just been forgotten, which stays.
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+        if thread is None or not thread.name.startswith(self.thread) or frame.f_code.co_name == "__del__":
+            return None
         return self._line if frame.f_code.co_filename.startswith(self._places) else None
 
     def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
@@ -123,29 +126,47 @@ def strike_each_line(
 
     Fails if the trial does not return, or raises, and says where it was struck. Ends when no line was struck.
     """
-    for nth in range(first, MOST_LINES, step):
-        strike = ThreadStrike(thread, places, nth)
-        errors: list[BaseException] = []
-
-        def call(strike: ThreadStrike = strike, errors: list[BaseException] = errors) -> None:
+    # A collection would have the struck thread execute the finalizers of other tests' garbage, and what they call.
+    gc.collect()
+    gc.freeze()  # so that a collection after each trial takes no time
+    was_enabled = gc.isenabled()
+    try:
+        for nth in range(first, MOST_LINES, step):
+            strike = ThreadStrike(thread, places, nth)
+            gc.disable()
             try:
-                trial()
-            except BaseException as error:  # noqa: BLE001 - raised by the caller
-                error.add_note(f"struck at line {strike.nth}: {strike.place}")
-                errors.append(error)
-
-        threading.settrace(strike)
-        try:
-            driver = threading.Thread(target=call, name="driver", daemon=True)
-            driver.start()
-            driver.join(PATIENCE_SECONDS)
-        finally:
-            threading.settrace(None)
-        if driver.is_alive():
-            pytest.fail(f"the trial hangs after a strike at line {nth}: {strike.place}")
-        if errors:
-            raise errors[0]
-        if not strike.place:
-            return
-        yield strike
+                _make_trial(strike, trial)
+            finally:
+                gc.enable()
+            gc.collect()
+            if not strike.place:
+                return
+            yield strike
+    finally:
+        gc.unfreeze()
+        if not was_enabled:
+            gc.disable()
     raise AssertionError("more lines than expected")
+
+
+def _make_trial(strike: ThreadStrike, trial: Callable[[], object]) -> None:
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            trial()
+        except BaseException as error:  # noqa: BLE001 - raised by the caller
+            error.add_note(f"struck at line {strike.nth}: {strike.place}")
+            errors.append(error)
+
+    threading.settrace(strike)
+    try:
+        driver = threading.Thread(target=call, name="driver", daemon=True)
+        driver.start()
+        driver.join(PATIENCE_SECONDS)
+    finally:
+        threading.settrace(None)
+    if driver.is_alive():
+        pytest.fail(f"the trial hangs after a strike at line {strike.nth}: {strike.place}")
+    if errors:
+        raise errors[0]

@@ -107,13 +107,13 @@ class Sources:
         from_env = _from_variables(
             {name: (each.text, each.place) for name, each in usable.items() if name in _VARIABLES}
         )
-        found = {**_defaults(), **in_files, **from_env, **self._environ, **self._flags}
-        history = found["history"]
+        given = {**_defaults(), **in_files, **from_env, **self._environ, **self._flags}
+        history = given["history"]
         if "history" in in_files and history.source != "file":
             # An option and a variable say only whether and where; how much is kept is said in the file alone.
             limited = history.value.with_limits_of(in_files["history"].value)
-            found["history"] = history._replace(value=limited)
-        return found
+            given["history"] = history._replace(value=limited)
+        return given
 
     def stop_within(self, env_values: Mapping[str, EnvValue]) -> float | None:
         """Return the seconds for a stop if something has them that goes before the job files."""

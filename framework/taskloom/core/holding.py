@@ -102,7 +102,7 @@ class Holder:
         for hold, reason in holds.items():
             if hold is Hold.STOPPED:
                 self.stop(job, reason)
-            elif job.spec.schedule is not None:
+            elif job.spec.schedule is not None and not job.is_paused:  # it may remember a pause of its own
                 self._begin_pause(job, reason)
 
     # -- steps

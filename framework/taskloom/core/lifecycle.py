@@ -45,7 +45,7 @@ from taskloom.core.reload import Reloader
 from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection
 from taskloom.core.requirements import DependencyState
 from taskloom.core.resetting import Resetter
-from taskloom.core.restoring import restore
+from taskloom.core.restoring import declare
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -199,7 +199,7 @@ class Lifecycle:
         if cycle:
             raise DependencyCycle(cycle)
         for spec in specs:
-            restore(self._store, self._store.declare(spec, memory.fingerprints.get(spec.name, "")), memory)
+            declare(self._store, spec, memory)
 
     def _start_all(self, command: inputs.StartAll) -> None:
         self._must_be_open("start")

@@ -28,8 +28,8 @@ RECORD_SECONDS = 1.0
 
 
 class _Queue(Protocol):
-    def __call__(self, job: JobRecord, *, data: Mapping[str, Any]) -> None:
-        """Queue a run of the job. `data`: of the event."""
+    def __call__(self, job: JobRecord, due: DueInstant, *, is_recorded: bool) -> None:
+        """Queue a run of the job for an instant."""
 
 
 class InstantRecords:
@@ -61,7 +61,7 @@ class InstantRecords:
     def _end(self, job: JobRecord, *, is_recorded: bool) -> None:
         recording, job.recording = job.recording, None
         if recording is not None:
-            self._queue(job, data=firing_data(recording.due, is_recorded=is_recorded))
+            self._queue(job, recording.due, is_recorded=is_recorded)
 
 
 def drop_recording(store: JobStore, job: JobRecord, why: str) -> None:

@@ -106,6 +106,9 @@ class RunRecord:
     unready_at: float = _NEVER
     # When the join policy decides; inf if it waits for ever.
     overdue_at: float = _NEVER
+    # The instant of the schedule for which it starts, if it starts for one, and whether that is recorded.
+    due: DueInstant | None = None
+    is_recorded: bool = True
     # The place of its thread when `within` was over; set then.
     captured: StackCaptured | None = None
     # When it was reported as overdue; not if no stop waits for it.

@@ -20,7 +20,7 @@ from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.remembered import Recollection
 from taskloom.core.resetting import Resetter, may_fix
-from taskloom.core.restoring import restore
+from taskloom.core.restoring import declare
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -114,8 +114,7 @@ class Reloader:
         holds = self._holder.of_families()
         for change in plan.changes:
             if change.action is ReloadAction.ADD:
-                job = self._store.declare(plan.new[change.job], memory.fingerprints.get(change.job, ""))
-                restore(self._store, job, memory)
+                job = declare(self._store, plan.new[change.job], memory)
                 self._holder.inherit(job, holds.get(job.spec.family, {}))
             elif change.action is not ReloadAction.REMOVE:
                 job = self._store.jobs[change.job]

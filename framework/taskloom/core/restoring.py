@@ -8,46 +8,59 @@ the future is dropped, because the wall clock was set back since: it would hold 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
-from taskloom.core.model import Hold, Moment, Reason, ReasonKind
+from taskloom.core.events import format_wall
+from taskloom.core.model import Hold, JobSpec, Moment, Reason, ReasonKind
 from taskloom.core.policies import StartMode
 from taskloom.core.records import JobRecord
 from taskloom.core.remembered import Recollection, RememberedJob
 from taskloom.core.restart import Backoff
 from taskloom.core.store import JobStore
 
-__all__ = ["DELAY_SECONDS", "restore"]
+__all__ = ["DELAY_SECONDS", "declare"]
 
 # A restart delay that has grown is forgotten if the last counted restart is longer ago: its cause is probably over.
 DELAY_SECONDS = 3600.0
+# An event tells an instant to the microsecond, and those of a calendar are a second apart.
+_ROUNDING_SECONDS = 0.001
 # The wall clock may be slewed a little between two starts.
 _AHEAD_SECONDS = 1.0
 
 
-def restore(store: JobStore, job: JobRecord, memory: Recollection) -> None:
-    """Restore what is remembered of a job that was declared just now. Emits nothing."""
-    name = job.spec.name
-    remembered = memory.jobs.get(name)
+def declare(store: JobStore, spec: JobSpec, memory: Recollection) -> JobRecord:
+    """Declare a job, and restore what is remembered of it."""
+    remembered, fingerprint = memory.jobs.get(spec.name), memory.fingerprints.get(spec.name, "")
+    data: dict[str, Any] = {"fingerprint": fingerprint} if fingerprint else {}
+    paused_since = remembered.paused_since if remembered is not None and spec.schedule is not None else None
+    if paused_since is not None:
+        data["paused_since"] = format_wall(paused_since)
+    job = store.declare(spec, data)
     if remembered is None:
-        return
-    if remembered.paused_since is not None and job.spec.schedule is not None:
+        return job
+    if paused_since is not None:
         reason = Reason(ReasonKind.USER, remembered.paused_reason)
-        store.hold(job, Hold.PAUSED, reason, _moment(remembered.paused_since, store.now))
+        store.hold(job, Hold.PAUSED, reason, _moment(paused_since, store.now))
     job.backoff = _backoff(remembered, store.now)
-    if remembered.fingerprint == memory.fingerprints.get(name):
-        _restore_schedule(job, remembered)
+    if remembered.fingerprint == fingerprint:
+        _restore_schedule(job, remembered, store.now)
+    return job
 
 
-def _restore_schedule(job: JobRecord, remembered: RememberedJob) -> None:
+def _restore_schedule(job: JobRecord, remembered: RememberedJob, now: Moment) -> None:
     """Let the schedule go on where it was, unless only a user arms it."""
     schedule = job.spec.schedule
     if schedule is None or not schedule.catches_up or job.spec.start.mode is StartMode.MANUAL:
         return
     last = remembered.last_instant
-    if schedule.calendar is not None:
-        job.latest_instant = last
-    if remembered.armed_at < float("inf"):
-        job.catches_up_since = remembered.armed_at if last is None else max(last, remembered.armed_at)
+    if last is not None and schedule.calendar is not None:
+        job.latest_instant = last = last + _ROUNDING_SECONDS
+    armed_at = remembered.armed_at
+    if armed_at == float("inf"):
+        return
+    # A job that was declared in the future has seen the clock corrected, and its last instant came after that.
+    is_corrected = last is not None and last <= now.wall < armed_at
+    job.catches_up_since = last if last is not None and (is_corrected or last > armed_at) else armed_at
 
 
 def _backoff(remembered: RememberedJob, now: Moment) -> Backoff | None:

@@ -87,10 +87,17 @@ class ScheduleTimers:
 
     def _start_of(self, job: JobRecord, schedule: Schedule, calendar: Calendar) -> float:
         """Return the time after which a calendar that is armed now has its first instant."""
-        now, latest = self._store.now, job.latest_instant
-        if schedule.catches_up and latest is not None and 0 < latest - now.wall <= HELD_BACK_SECONDS + STEP_SECONDS:
-            return latest  # the clock was set back, perhaps while the program was down
-        return self.clock.start_of(_repeats_after(schedule, calendar), latest, now)
+        if self._is_held_back(job, schedule) and job.latest_instant is not None:
+            return job.latest_instant
+        return self.clock.start_of(_repeats_after(schedule, calendar), job.latest_instant, self._store.now)
+
+    def _is_held_back(self, job: JobRecord, schedule: Schedule) -> bool:
+        """Return whether the clock was set back, perhaps while the program was down, before the job's latest instant.
+
+        By how much the calendars in general have seen it set back does not matter: an instant starts no second run.
+        """
+        latest, now = job.latest_instant, self._store.now
+        return schedule.catches_up and latest is not None and 0 < latest - now.wall <= HELD_BACK_SECONDS + STEP_SECONDS
 
     # -- the instants that passed while the program was down
 
@@ -301,6 +308,8 @@ class ScheduleTimers:
         if abs(now.wall - now.mono - offset) < STEP_SECONDS:
             return
         start = change.new_start(_repeats_after(schedule, calendar), firing.instant, offset)
+        if start is not None and job.latest_instant is not None and self._is_held_back(job, schedule):
+            start = max(start, job.latest_instant)
         instant = calendar.after(start) if start is not None else None
         if instant is None or instant == firing.instant:
             self._set_due(job, firing, schedule)

@@ -34,7 +34,7 @@ class Starter:
 
     def __init__(self, store: JobStore, stops: StopSequence, shutdown: WholeStop, random: Callable[[], float]) -> None:
         self.timers = ScheduleTimers(store, stops, fire=self.fire, exhausted=self._end_schedule, random=random)
-        self.records = InstantRecords(store, self.queue)
+        self.records = InstantRecords(store, self.queue_firing)
         self._store = store
         self._stops = stops
         self._shutdown = shutdown
@@ -52,7 +52,13 @@ class Starter:
         if schedule is not None and schedule.catches_up:
             self.records.begin(job, due)
         else:
-            self.queue(job, data=firing_data(due))
+            self.queue_firing(job, due)
+
+    def queue_firing(self, job: JobRecord, due: DueInstant, *, is_recorded: bool = True) -> None:
+        """Have the runner begin a run for an instant."""
+        self.queue(job, data=firing_data(due, is_recorded=is_recorded))
+        if job.run is not None:
+            job.run.due, job.run.is_recorded = due, is_recorded
 
     def queue(
         self, job: JobRecord, attempt: int = 1, reason: Reason | None = None, data: Mapping[str, Any] = NOTHING

@@ -53,18 +53,15 @@ class JobStore:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def declare(self, spec: JobSpec, fingerprint: str = "") -> JobRecord:
-        """Add a new job. `fingerprint`: of its declaration, if a history is kept."""
+    def declare(self, spec: JobSpec, data: Mapping[str, Any] = NOTHING) -> JobRecord:
+        """Add a new job. `data`: more of the event, about what the job remembers."""
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self.version += 1
         self.dependencies.add(job)
         self.mark_changed(job)
-        data = {"task": spec.task, "daemon": spec.daemon}
-        if fingerprint:
-            data["fingerprint"] = fingerprint
-        self.emit(EventName.JOB_ADDED, spec.name, data=data)
+        self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon, **data})
         return job
 
     def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
@@ -151,10 +148,16 @@ class JobStore:
             self.changed[job] = None
 
     def report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
-        """Report instants of the job's schedule that start no run. `wall`: the latest, in seconds since the epoch."""
+        """Report instants of the job's schedule that start no run. `wall`: the latest, in seconds since the epoch.
+
+        An earlier one may still wait to start a run. The event says so, because only that one counts after a crash.
+        """
         job.missed += count
         job.missed_last = (wall, why)
-        data = {"instant": format_wall(wall), "count": count, "why": why}
+        data: dict[str, Any] = {"instant": format_wall(wall), "count": count, "why": why}
+        is_firing_queued = job.run is not None and job.follow_up is FollowUp.FIRING
+        if why == "overlap" and (job.recording is not None or is_firing_queued):
+            data["pending"] = True
         self.emit(EventName.MISSED, job.spec.name, data=data)
 
     def hold(self, job: JobRecord, hold: Hold, reason: Reason, since: Moment | None = None) -> None:

@@ -20,9 +20,9 @@ class Ages:
     """Says which rows are older than `keep`.
 
     A machine without a battery may start in 1970 or 2037, and is set right later. A program that believed it at once
-    would delete all its history. So after a start, and after each jump of the clock, the time is at first taken to be no
-    later than half of `keep` (at least a day) after the last known time: whoever was away for six weeks still finds what
-    happened before. A clock that has run for an hour without a jump is believed.
+    would delete all its history. So after a start, and after each jump of the clock, the time is at first taken to be
+    no later than half of `keep` (at least a day) after the last known time: after a holiday of six weeks, a user still
+    finds what happened before it. A clock that has run for an hour without a jump is believed.
 
     All times are seconds: `wall` since the epoch, `mono` monotonic.
     """
@@ -47,5 +47,5 @@ class Ages:
         return wall - self._keep
 
     def has_run_for_keep(self, mono: float) -> bool:
-        """Return whether this start is itself older than `keep`: before, none of its rows is, whatever their times say."""
+        """Return whether this start is older than `keep`; until then none of its rows is, whatever their times say."""
         return mono - self._started >= self._keep

@@ -7,6 +7,7 @@ import os
 import sqlalchemy as sa
 
 from taskloom.history.location import LOCK_SUFFIX, Target
+from taskloom.history.locks import is_session_locked
 from taskloom.sync.record_lock import locked_by
 
 __all__ = ["is_written"]
@@ -15,11 +16,11 @@ __all__ = ["is_written"]
 def is_written(target: Target, connection: sa.Connection, name: str) -> bool:
     """Return whether a program holds the lock of this history now; True if that cannot be found out.
 
-    Nothing is locked for it: a program that starts meanwhile is not refused.
+    Nothing is locked for it: a program that starts meanwhile is not refused. Raises errors of the database.
     """
     if target.kind == "sqlite":
         return _is_file_locked(target.path + LOCK_SUFFIX)
-    return True
+    return is_session_locked(connection, name)
 
 
 def _is_file_locked(path: str) -> bool:

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from taskloom.clock import wall
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import (
     HistoryAbsent,
     HistoryCorrupt,
@@ -75,7 +74,7 @@ class Database:
         Errors that are not the database's pass through, and end the transaction as well.
         """
         if not self.is_usable:
-            raise HistoryFailed(quoted(self.target.shown), "the connection is closed")
+            raise HistoryFailed(self.target.in_quotes, "the connection is closed")
         with in_words(self.target), self._connection.begin():
             if self._lock is not None:
                 # Not when the first row is written: then a reader's lock could no longer be waited for.
@@ -86,7 +85,7 @@ class Database:
     def outside(self) -> Iterator[Any]:
         """Give the driver's connection, in no transaction: for PRAGMAs of SQLite. Raises HistoryError."""
         if not self.is_usable:
-            raise HistoryFailed(quoted(self.target.shown), "the connection is closed")
+            raise HistoryFailed(self.target.in_quotes, "the connection is closed")
         with in_words(self.target):
             yield self._driver
 
@@ -108,7 +107,7 @@ class Database:
     def move_aside(self) -> str:
         """Close a damaged file and rename it; return its new path. Connect again for a new one. Raises HistoryError."""
         if self._lock is None:
-            raise HistoryUnusable(quoted(self.target.shown), "a database of a server cannot be moved")
+            raise HistoryUnusable(self.target.in_quotes, "a database of a server cannot be moved")
         self.close_connection()
         try:
             return _move_aside(self.target)
@@ -137,6 +136,8 @@ class Database:
     def leave_behind(self) -> None:
         """In a forked child: keep all as it is, for the parent. Nothing else may be called there."""
         _keep_for_ever(self._driver, self._connection)
+        if self._wire is not None:
+            self._wire.close()  # one of several descriptors of this connection: it stays open
 
     def close_connection(self) -> None:
         """Close the connection, and keep the lock of a file. Idempotent; raises nothing."""
@@ -178,7 +179,7 @@ def read_only(target: Target) -> Iterator[Connection]:
         with in_words(target, OSError):
             connection = closing.enter_context(_reading(target))
             if not check_revision(connection, target):
-                raise HistoryAbsent(quoted(target.shown))
+                raise HistoryAbsent(target.in_quotes)
         with in_words(target):
             yield connection
 
@@ -208,7 +209,7 @@ def _connect_file(target: Target, name: str) -> Database:
         except HistoryCorrupt as error:
             # A file that was never ours is not moved: the user may have named a wrong one.
             if not (target.is_in_state_folder or lock.was_there):
-                raise HistoryUnusable(quoted(target.shown), error.reason) from error
+                raise HistoryUnusable(target.in_quotes, error.reason) from error
             moved = _move_aside(target)
         return _open_file(target, name, lock, moved)
     except HistoryUnusable:
@@ -235,7 +236,7 @@ def _connect_server(target: Target, name: str) -> Database:
                 raise HistoryHeld(name, holder)
         if database.is_lost():
             reason = "the lock of a session does not last; is there a pooler that gives each transaction another one?"
-            raise HistoryUnusable(quoted(target.shown), reason)
+            raise HistoryUnusable(target.in_quotes, reason)
     except BaseException:
         database.close()
         raise
@@ -276,7 +277,7 @@ def _wrapped(driver: Any, target: Target) -> Connection:
 
     def give() -> Any:
         if not unused:  # SQLAlchemy would connect again by itself, without the lock
-            raise HistoryFailed(quoted(target.shown), "the connection was lost")
+            raise HistoryFailed(target.in_quotes, "the connection was lost")
         return unused.pop()
 
     if target.kind == "sqlite":

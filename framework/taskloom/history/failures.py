@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryFailed
 from taskloom.history.location import Target
 from taskloom.text import printable, shortened
@@ -55,8 +54,8 @@ def explained(error: BaseException, target: Target) -> HistoryError:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     code = getattr(cause, "sqlite_errorcode", None)
     if isinstance(code, int) and code & _KIND in _DAMAGED:
-        return HistoryCorrupt(quoted(target.shown), _DAMAGED[code & _KIND])
-    return HistoryFailed(quoted(target.shown), target.masked(reason_of(cause)))
+        return HistoryCorrupt(target.in_quotes, _DAMAGED[code & _KIND])
+    return HistoryFailed(target.in_quotes, target.masked(reason_of(cause)))
 
 
 def reason_of(error: BaseException) -> str:
@@ -68,7 +67,8 @@ def reason_of(error: BaseException) -> str:
         return _SQLITE[code & _KIND] + extended
     if isinstance(error, OSError) and error.errno is not None:
         return _SYSTEM.get(error.errno) or (error.strerror or str(error)).lower()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Psycopg's "connection failed: " says nothing that libpq's own text does not.
+    lines = [line.strip().removeprefix("connection failed: ") for line in str(error).splitlines() if line.strip()]
     return shortened(printable(lines[0] if lines else type(error).__name__), _LONGEST).rstrip(".")
 
 

@@ -42,7 +42,7 @@ def make_folder_ready(target: Target) -> None:
     try:
         _check_folder(target)
     except (OSError, ValueError) as error:
-        raise HistoryUnusable(quoted(target.shown), reason_of(error)) from error
+        raise HistoryUnusable(target.in_quotes, reason_of(error)) from error
 
 
 def make_file_ready(target: Target) -> None:
@@ -63,7 +63,7 @@ def make_file_ready(target: Target) -> None:
                 os.close(descriptor)
         _check_file(target)
     except (OSError, ValueError) as error:
-        raise HistoryUnusable(quoted(target.shown), reason_of(error)) from error
+        raise HistoryUnusable(target.in_quotes, reason_of(error)) from error
 
 
 def check_to_read(target: Target) -> None:
@@ -86,11 +86,11 @@ def _check_folder(target: Target) -> None:
     link = os.lstat(folder)
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
         raise OSError(f"{where} is a symbolic link of uid {link.st_uid}")
-    may_others_write = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+    may_others_write = bool(status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX)
     if target.is_in_state_folder:
         if status.st_uid != os.geteuid():
             raise OSError(f"{where} belongs to uid {status.st_uid}")
-        may_others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        may_others_write = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
     if may_others_write:
         raise OSError(f"others may write to {where} (mode {stat.S_IMODE(status.st_mode):04o})")
 
@@ -104,6 +104,7 @@ def _make_folders(folder: str) -> None:
     for each in reversed(missing):
         try:
             os.mkdir(each, 0o700)  # noqa: PTH102
+            os.chmod(each, 0o700)  # noqa: PTH101 - a umask may have taken the owner's own bits
         except FileExistsError:
             pass  # another program was faster
         except OSError as error:

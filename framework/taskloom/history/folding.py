@@ -64,8 +64,8 @@ def _group(row: Row) -> tuple[Any, ...]:
 
 
 def _began(row: Row) -> float:
-    """When it started; a run that never did counts from its request."""
-    for column in ("started_at", "queued_at", "ended_at"):
+    """When it was queued, which is what runs are ordered by."""
+    for column in ("queued_at", "started_at", "ended_at"):
         if row[column] is not None:
             return float(row[column])
     return 0.0

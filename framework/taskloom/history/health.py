@@ -31,6 +31,8 @@ class Health:
         # The trouble, and since when. One attribute, so that a reader never sees half of a change.
         self._trouble: tuple[str, float] | None = None
         self._writing: Moment | None = None
+        # Why some rows are not written at the moment, although the database takes rows.
+        self._limit: tuple[str, float] | None = None
         self._failures = 0
         self._lost_before: Counter[Rank] = Counter()
         self.retry_at = 0.0
@@ -43,9 +45,7 @@ class Health:
 
     def state(self, **counted: Any) -> HistoryState:
         """Return the state as it is now. Any thread may ask."""
-        trouble = self._trouble
-        if trouble is None:
-            trouble = self._slow()
+        trouble = self._trouble or self._slow() or self._limit
         if trouble is None:
             return HistoryState("on", **counted)
         return HistoryState("degraded", trouble[0], trouble[1], **counted)
@@ -59,11 +59,15 @@ class Health:
 
     # -- on the writer thread
 
-    def fail(self, reason: str, dropped: Counter[Rank]) -> None:
-        """Record that an attempt has failed. `dropped`: what was lost so far; its growth is logged at the end."""
+    def fail(self, reason: str, dropped: Counter[Rank], *, at_once: bool = False) -> None:
+        """Record that an attempt has failed. `dropped`: what was lost so far; its growth is logged at the end.
+
+        `at_once`: whether the next attempt need not wait.
+        """
         self._writing = None
         now = self._clock.now()
-        self.retry_at = now.mono + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
+        delay = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
+        self.retry_at = now.mono + (0.0 if at_once and not self._failures else delay)
         self._failures += 1
         if self._trouble is None:
             self._lost_before = dropped
@@ -81,6 +85,16 @@ class Health:
         lost = dropped_text(dropped - self._lost_before)
         tail = f"; lost meanwhile: {lost}" if lost else "; nothing was lost"
         self._log("info", f"the history works again after {rough(self._clock.now().wall - trouble[1])}{tail}")
+
+    def limit(self, reason: str) -> None:
+        """Record why some rows cannot be written at the moment; "" if all can."""
+        before = self._limit[0] if self._limit is not None else ""
+        if reason and not before:
+            self._log("warning", f"the history is degraded: {reason}")
+        elif before and not reason:
+            self._log("info", "the history takes all rows again")
+        if reason != before:
+            self._limit = (reason, self._clock.now().wall) if reason else None
 
     def begin_write(self) -> None:
         """Record that a transaction begins."""

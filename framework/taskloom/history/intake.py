@@ -80,8 +80,8 @@ class Intake:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether there is something to fold."""
-        return bool(self._arrived)
+        """Whether there is something to fold, or a log to fetch."""
+        return bool(self._arrived or self._tails_wanted)
 
     @property
     def waiting(self) -> int:
@@ -173,6 +173,7 @@ class Intake:
     def _fold_next(self, lost: list[Done]) -> None:
         item = self._arrived.popleft()
         try:
+            self._queue.begin_group()
             if isinstance(item, _Event):
                 self._fold_event(item, lost)
             elif isinstance(item, _Instant):

@@ -58,11 +58,16 @@ class Target:
         """Return how messages and status show it: the path or the URL, without a password."""
         return self.path or self.url
 
+    @property
+    def in_quotes(self) -> str:
+        """Return how error messages show it. Not cut: with a part of its path a file cannot be found."""
+        return repr(self.shown)
+
     def masked(self, text: str) -> str:
         """Return a text, such as a message of the server, without the password."""
         for secret in (self.options.get(name) for name in _SECRET_OPTIONS):
             if secret:
-                text = text.replace(secret, MASK)
+                text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
         return text
 
 
@@ -109,11 +114,15 @@ def parse_target(text: str, *, cwd: str | None = None, is_password_allowed: bool
     driver = found[2]
     if scheme not in _SCHEMES:
         near = near_match(scheme, _SCHEMES)
-        raise BadTarget(_safely_quoted(text), f"unknown scheme {quoted(scheme)}; {_EXPECTED}{suggest(near)}")
+        raise BadTarget(
+            _safely_quoted(text), f"unknown scheme {quoted(scheme)}; {_EXPECTED}{suggest(near, before='; ')}"
+        )
     if scheme == "sqlite":
         return _parse_sqlite(text, driver, cwd)
     if driver not in (None, "psycopg"):
-        raise BadTarget(_safely_quoted(text), f"unknown driver {quoted(driver)}; expected postgresql:// or +psycopg")
+        raise BadTarget(
+            _safely_quoted(text), f"unknown driver {quoted(driver)}; expected postgresql:// or postgresql+psycopg://"
+        )
     if not found[3]:
         raise BadTarget(_safely_quoted(text), "expected postgresql://USER@HOST/DATABASE")
     return _parse_postgresql(text, text[found.end() :], is_password_allowed=is_password_allowed)
@@ -142,12 +151,13 @@ def _parse_path(path: str, text: str, cwd: str | None) -> Target:
     if not path.strip() or (is_plain and "/" not in path and not path.startswith("~")):
         near = f"; did you mean {quoted(f'./{path}')}?" if path.strip() and not path.isalpha() else ""
         raise BadTarget(quoted(text), f"{_EXPECTED}{near}")
+    is_home = path.startswith("~") and "/" not in path
     if path.startswith("~"):
         expanded = os.path.expanduser(path)  # noqa: PTH111
         if not os.path.isabs(expanded):  # noqa: PTH117
             raise BadTarget(quoted(text), f"there is no home directory for {quoted(path.split('/')[0])}")
         path = expanded
-    if path.endswith("/") or os.path.basename(path) in (".", ".."):  # noqa: PTH119
+    if path.endswith("/") or is_home or os.path.basename(path) in (".", ".."):  # noqa: PTH119
         raise BadTarget(quoted(text), "it is a folder; expected the path of a file, such as .../history.sqlite")
     return Target("sqlite", path=os.path.abspath(os.path.join(cwd or os.getcwd(), path)))  # noqa: PTH100, PTH109, PTH118
 
@@ -159,7 +169,7 @@ def _parse_postgresql(text: str, rest: str, *, is_password_allowed: bool) -> Tar
     user_info, _, hosts = authority.rpartition("@")
     user, _, password = user_info.partition(":")
     options = _options_of(text, query)
-    if "#" in rest or "@" in database or "/" in database:
+    if "#" in rest or "@" in database or "@" in query or "/" in database:
         raise BadTarget(_safely_quoted(text), _WRITE_ESCAPED)
     hosts_and_ports = [_host_and_port(each, text) for each in hosts.split(",")] if hosts else []
     own = {"user": user, "password": password, "dbname": database}

@@ -26,9 +26,10 @@ from taskloom.history.location import LOCK_SUFFIX, Target
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.record_lock import locked_by
 
-__all__ = ["FileLock", "has_session_lock", "lock_schema", "lock_session", "session_name"]
+__all__ = ["FileLock", "has_session_lock", "is_session_locked", "lock_schema", "lock_session", "session_name"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_MODE = 0o600
 # More programs than these do not end between our attempt to lock and our question who holds the lock.
 _ATTEMPTS = 20
 
@@ -52,7 +53,7 @@ class FileLock:
     def __init__(self, target: Target, name: str) -> None:
         self.pid = os.getpid()
         self._path = target.path + LOCK_SUFFIX
-        self._shown = quoted(target.shown)
+        self._shown = target.in_quotes
         self._own: OwnDescriptor | None = None
         self._file: FileId | None = None
         if not self._reserve(self._path):
@@ -101,11 +102,13 @@ class FileLock:
             if known is not None and not self._reserve(known):  # under another path
                 raise HistoryHeld(name, Holder(self.pid))
             self._file, self.was_there = known, self.was_there or known is not None
-            descriptor = os.open(self._path, _FLAGS, 0o600)
+            descriptor = os.open(self._path, _FLAGS, _MODE)
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                     raise HistoryUnusable(self._shown, f"{quoted(self._path)} is not a regular file of this user")
+                if stat.S_IMODE(status.st_mode) != _MODE:
+                    os.fchmod(descriptor, _MODE)  # an unusual umask
                 holder = _lock_or_find_holder(descriptor)
                 found = FileId(status.st_dev, status.st_ino)
                 if holder is None and file_id(self._path) == found and self._reserve(found):
@@ -156,7 +159,7 @@ def lock_session(connection: Connection, name: str) -> Holder | None:
         row = connection.execute(_HOLDER, _halves(key)).first()
         if row is not None:
             found = _SESSION.fullmatch(row.application_name or "")
-            return Holder(int(found[1]) if found else 0, row.address or "", f"session {row.pid} of PostgreSQL")
+            return Holder(int(found[1]) if found else 0, _machine(row.address), f"session {row.pid} of PostgreSQL")
     return Holder(0)
 
 
@@ -166,6 +169,16 @@ def has_session_lock(connection: Connection, name: str) -> bool:
     It does not behind a pooler that gives each transaction another session.
     """
     return connection.execute(_OWN_LOCK, _halves(_key(f"history of {name}"))).first() is not None
+
+
+def _machine(address: str | None) -> str:
+    """Return the address of another machine; "" if the server is on this one, or does not say."""
+    return "" if address is None or address.startswith("127.") or address == "::1" else address
+
+
+def is_session_locked(connection: Connection, name: str) -> bool:
+    """Return whether any session holds the lock of this name."""
+    return connection.execute(_HOLDER, _halves(_key(f"history of {name}"))).first() is not None
 
 
 def lock_schema(connection: Connection) -> None:

@@ -195,7 +195,7 @@ def _row(name: str, job: RememberedJob) -> Row:
     return Row(("jobs", name), values, Rank.ALIVE)
 
 
-def job_from_row(row: Mapping[str, Any]) -> RememberedJob:
+def job_from_row(row: Mapping[Any, Any]) -> RememberedJob:
     """Return what a row of the table `jobs` says."""
     return RememberedJob(
         fingerprint=row["fingerprint"] or _UNKNOWN,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.clock import mono
-from taskloom.history.errors import PackageMissing
+from taskloom.history.errors import HistoryUnusable, PackageMissing
+from taskloom.history.failures import reason_of
 from taskloom.history.location import Target
 from taskloom.history.tables import SCHEMA
 
@@ -37,10 +39,14 @@ _WIRE = {
 
 def open_session(target: Target, application: str, *, is_read_only: bool = False) -> psycopg.Connection[Any]:
     """Connect, and set the limits of the session. Raises PackageMissing, and errors of psycopg."""
-    connect = _driver()
-    given = dict(target.options)
-    given.setdefault("client_encoding", "UTF8")
-    connection = connect(**{**given, **_WIRE, "application_name": application}, autocommit=True)
+    session = session_class()
+    given = {"client_encoding": "UTF8", **target.options, **_WIRE, "application_name": application}
+    try:
+        connection: psycopg.Connection[Any] = session.connect(**given, autocommit=True)
+    except Exception as error:
+        if type(error).__name__ == "ProgrammingError":  # an option that libpq does not know
+            raise HistoryUnusable(target.in_quotes, target.masked(reason_of(error))) from error
+        raise
     try:
         settings = {
             "search_path": SCHEMA,
@@ -65,8 +71,9 @@ def open_session(target: Target, application: str, *, is_read_only: bool = False
     return connection
 
 
-def _driver() -> Any:
-    """Return the function that connects; the class cannot be made before psycopg is imported."""
+@cache
+def session_class() -> Any:
+    """Return our class of connections, which cannot be made before psycopg is imported. Raises PackageMissing."""
     try:
         import psycopg
     except ImportError as error:
@@ -94,4 +101,4 @@ def _driver() -> Any:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
 
-    return Session.connect
+    return Session

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import IntEnum
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -41,7 +41,7 @@ _ROW_BYTES = 400
 
 Key = tuple[str | int, ...]
 """The name of the table, and the values of its primary key but `name`."""
-Done = Callable[[bool], None]
+Done = Callable[[bool], object]
 
 
 class Rank(IntEnum):
@@ -109,66 +109,84 @@ class Batch(NamedTuple):
     """About how many bytes the rows take."""
 
 
+class _Entry(NamedTuple):
+    row: Row
+    size: int
+    group: int
+
+
 class RowQueue:
-    """The rows by rank. Not safe for several threads: its owner holds a lock."""
+    """The rows in the order in which they came. Not safe for several threads: its owner holds a lock."""
 
     def __init__(
         self, most_rows: int = MOST_ROWS, most_bytes: int = MOST_BYTES, most_tail_bytes: int = MOST_TAIL_BYTES
     ) -> None:
         self.dropped: Counter[Rank] = Counter()
         """How many rows were lost to a lack of room."""
-        self._most_rows, self._most_bytes, self._most_tail_bytes = most_rows, most_bytes, most_tail_bytes
-        # By rank and key, oldest first, each with its size.
-        self._rows: dict[Rank, dict[Key, tuple[Row, int]]] = {rank: {} for rank in Rank}
-        self._tail_bytes = 0
         self.size = 0
         """About how many bytes its rows take."""
-        self._ranks: dict[Key, Rank] = {}
+        self._most_rows, self._most_bytes, self._most_tail_bytes = most_rows, most_bytes, most_tail_bytes
+        self._tail_bytes = 0
+        self._rows: dict[Key, _Entry] = {}
+        self._by_rank: dict[Rank, dict[Key, None]] = {rank: {} for rank in Rank}
         self._waiting: dict[Key, list[Done]] = {}
+        self._group = 0
 
     def __len__(self) -> int:
-        return len(self._ranks)
+        return len(self._rows)
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._ranks
+        return key in self._rows
+
+    def begin_group(self) -> None:
+        """Let the rows that follow belong together: they are written in one transaction, unless some are dropped."""
+        self._group += 1
 
     def put(self, row: Row, done: Done | None = None) -> Sequence[Done]:
         """Add a row, in place of the one with its key if there is one.
 
         Return the `done` of rows that were dropped for it: the caller calls them with False, without a lock.
         """
-        self._remove(row.key)
-        size = row.size
-        self._rows[row.rank][row.key] = (row, size)
-        self._count(row.rank, size)
-        self._ranks[row.key] = row.rank
-        if done is not None:
-            self._waiting.setdefault(row.key, []).append(done)
-        return self._make_room()
+        return self._put(row, self._group, done)
 
     def put_back(self, rows: Iterable[Row]) -> Sequence[Done]:
-        """Add rows that could not be written, except where a later row with the key has come meanwhile."""
-        return [done for row in rows if row.key not in self._ranks for done in self.put(row)]
+        """Add rows that could not be written, before all others, except where a later row with the key has come."""
+        older = {row.key: _Entry(row, row.size, 0) for row in rows if row.key not in self._rows}
+        self._rows = {**older, **self._rows}
+        ranks: dict[Rank, dict[Key, None]] = {rank: {} for rank in Rank}
+        for key, entry in self._rows.items():
+            ranks[entry.row.rank][key] = None
+        self._by_rank = ranks
+        for entry in older.values():
+            self._count(entry, 1)
+        return self._make_room()
 
     def take(self, ranks: Container[Rank], most: int, most_bytes: float) -> Batch:
-        """Remove and return the next rows: promised ones first, then those of these ranks that are dropped last.
+        """Remove and return the next rows of these ranks, oldest first; before them those that someone waits for.
 
-        At most `most` rows that take `most_bytes` together; one row may take more.
+        About `most` rows that take `most_bytes` together: those that belong together are not parted.
         """
         batch = Batch([], [], 0)
-        chosen = chain.from_iterable(self._rows[rank] for rank in reversed(Rank) if rank in ranks)
-        for key in list(islice(chain(self._waiting, chosen), most + len(self._waiting))):
-            rank = self._ranks.get(key)
-            if rank is None:
-                continue  # a promised one, taken before by its rank
-            row, size = self._rows[rank][key]
-            if len(batch.rows) >= most or (batch.rows and batch.size + size > most_bytes):
+        chosen: list[_Entry] = []
+        group, size = -1, 0
+        promised = [self._rows[key] for key in self._waiting if key in self._rows]
+        for entry in chain(promised, self._rows.values()):
+            if entry.row.key in self._waiting:
+                if len(chosen) >= len(promised):
+                    continue  # it is among them already
+            elif entry.row.rank not in ranks:
+                continue
+            elif entry.group != group and (len(chosen) >= most or (chosen and size + entry.size > most_bytes)):
                 break
-            self._remove(key)
-            batch = batch._replace(size=batch.size + size)
-            batch.rows.append(row)
-            batch.waiting.extend(self._waiting.pop(key, ()))
-        return batch
+            else:
+                group = entry.group
+            chosen.append(entry)
+            size += entry.size
+        for entry in chosen:
+            self._remove(entry.row.key)
+            batch.rows.append(entry.row)
+            batch.waiting.extend(self._waiting.pop(entry.row.key, ()))
+        return batch._replace(size=size)
 
     def take_waiting(self) -> list[Done]:
         """Remove and return all that wait for a row; the rows stay."""
@@ -176,15 +194,25 @@ class RowQueue:
         self._waiting.clear()
         return waiting
 
-    def _remove(self, key: Key) -> None:
-        rank = self._ranks.pop(key, None)
-        if rank is not None:
-            self._count(rank, -self._rows[rank].pop(key)[1])
+    def _put(self, row: Row, group: int, done: Done | None) -> list[Done]:
+        self._remove(row.key)
+        self._rows[row.key] = entry = _Entry(row, row.size, group)
+        self._by_rank[row.rank][row.key] = None
+        self._count(entry, 1)
+        if done is not None:
+            self._waiting.setdefault(row.key, []).append(done)
+        return self._make_room()
 
-    def _count(self, rank: Rank, size: int) -> None:
-        self.size += size
-        if rank is Rank.TAIL:
-            self._tail_bytes += size
+    def _remove(self, key: Key) -> None:
+        entry = self._rows.pop(key, None)
+        if entry is not None:
+            del self._by_rank[entry.row.rank][key]
+            self._count(entry, -1)
+
+    def _count(self, entry: _Entry, sign: int) -> None:
+        self.size += sign * entry.size
+        if entry.row.rank is Rank.TAIL:
+            self._tail_bytes += sign * entry.size
 
     def _make_room(self) -> list[Done]:
         lost: list[Done] = []
@@ -192,15 +220,15 @@ class RowQueue:
             lost += self._drop_oldest(Rank.TAIL)
         for ranks, factor in ((_SOFT_RANKS, 1), (_HARD_RANKS, _HARD)):
             for rank in ranks:
-                while self._rows[rank] and self._is_over(factor):
+                while self._by_rank[rank] and self._is_over(factor):
                     lost += self._drop_oldest(rank)
         return lost
 
     def _is_over(self, factor: int) -> bool:
-        return len(self._ranks) > factor * self._most_rows or self.size > factor * self._most_bytes
+        return len(self._rows) > factor * self._most_rows or self.size > factor * self._most_bytes
 
     def _drop_oldest(self, rank: Rank) -> list[Done]:
-        key = next(iter(self._rows[rank]))
+        key = next(iter(self._by_rank[rank]))
         self._remove(key)
         self.dropped[rank] += 1
         return self._waiting.pop(key, [])

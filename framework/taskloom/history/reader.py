@@ -1,7 +1,7 @@
 """Reads a history for the verbs: short queries that change nothing, whether or not the program that writes it lives.
 
-Only the columns that exist are read: those that are missing are as if they were empty. Every error of the database is
-a `HistoryError`, one sentence without a traceback.
+Every error of the database is a `HistoryError`, one sentence without a traceback. A value that is damaged hides no
+other: all of them are read as they are, without SQLAlchemy's types.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from taskloom.history import database, tables
 from taskloom.history.alive import is_written
-from taskloom.history.errors import HistoryAbsent, HistoryFailed
 from taskloom.history.read_rows import (
     FAILURES,
     ActionEntry,
@@ -25,7 +24,6 @@ from taskloom.history.read_rows import (
     RunFilter,
     StartEntry,
 )
-from taskloom.text import shortened
 
 if TYPE_CHECKING:
     from taskloom.history.location import Target
@@ -34,7 +32,6 @@ __all__ = ["Reader", "open_reader"]
 
 # Of the variables in one statement SQLite allows 32,766.
 _MOST_NAMES = 10_000
-_LONGEST_REASON = 300
 # Columns that no table shows.
 _LONG = ("error_traceback", "stuck_stack")
 # A firing that is later than this may make up for an instant that passed while the program was down.
@@ -46,15 +43,6 @@ class Reader:
 
     def __init__(self, connection: sa.Connection, target: Target) -> None:
         self._connection, self._target = connection, target
-        with _in_words(target):
-            inspector = sa.inspect(connection)
-            self._columns = {
-                table.name: frozenset(column["name"] for column in inspector.get_columns(table.name))
-                for table in (tables.starts, tables.runs, tables.actions, tables.events, tables.log_tails)
-                if inspector.has_table(table.name)
-            }
-        if not {tables.starts.name, tables.runs.name} <= self._columns.keys():
-            raise HistoryAbsent(target.shown)
 
     @property
     def shown(self) -> str:
@@ -96,7 +84,8 @@ class Reader:
 
     def totals(self, wanted: RunFilter) -> list[JobTotals]:
         """Return the totals of each job, by its name."""
-        table, folded = tables.runs, self._folded()
+        table = tables.runs
+        folded = sa.func.coalesce(table.c.folded, 1)
         outcome = self._plain(table.c.outcome)
         found = sa.select(
             self._plain(table.c.job).label("job"),
@@ -113,9 +102,9 @@ class Reader:
         ]
         return sorted(totals)
 
-    def runs(self, wanted: RunFilter, most: int | None = None) -> Page:
-        """Return the last runs, without tracebacks and stacks."""
-        selected = self._select(tables.runs, without=_LONG)
+    def runs(self, wanted: RunFilter, most: int | None = None, *, is_whole: bool = False) -> Page:
+        """Return the last runs; with their tracebacks and stacks if `is_whole`."""
+        selected = self._select(tables.runs, without=() if is_whole else _LONG)
         page = self._page(
             _reader_of_runs(wanted), selected.where(*self._conditions(wanted)), self._latest_first(), most
         )
@@ -150,8 +139,6 @@ class Reader:
     def log_tail(self, run: RunEntry) -> LogTail | None:
         """Return the last lines of a run; None if none were kept."""
         table = tables.log_tails
-        if table.name not in self._columns:
-            return None
         wanted = self._select(table).where(table.c.name == run.name, table.c.start == run.start, table.c.run == run.run)
         return next(map(LogTail.read, self._rows(wanted)), None)
 
@@ -160,8 +147,6 @@ class Reader:
     def actions(self, wanted: RunFilter, most: int | None = None) -> Page:
         """Return the last actions. Of jobs that are named: those on one of them, or on the whole program."""
         table = tables.actions
-        if table.name not in self._columns:
-            return Page((), 0)
         conditions = [table.c.name == wanted.name]
         if wanted.since is not None:
             conditions.append(table.c.at >= wanted.since)
@@ -184,7 +169,7 @@ class Reader:
         """Return the runs, with a mark on those that make up for an instant: only their events have it."""
         late = [run for run in runs if run.instant is not None and (run.queued_at or 0.0) > run.instant + _LATE_SECONDS]
         table = tables.events
-        if not late or table.name not in self._columns:
+        if not late:
             return list(runs)
         times = [run.queued_at for run in late if run.queued_at is not None]
         found = self._select(table, only=("start", "run")).where(
@@ -220,20 +205,14 @@ class Reader:
         # As the indexes of the table have it.
         return (tables.runs.c.queued_at.desc(), tables.runs.c.run.desc())
 
-    def _folded(self) -> sa.ColumnElement[Any]:
-        if "folded" not in self._columns.get(tables.runs.name, ()):
-            return sa.literal(1)
-        return sa.func.coalesce(tables.runs.c.folded, 1)
-
     @staticmethod
     def _plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """Return the column as the driver reads it: SQLAlchemy's types raise for values that are damaged."""
         return sa.type_coerce(column, sa.types.NullType())
 
     def _select(self, table: sa.Table, *, without: Sequence[str] = (), only: Sequence[str] = ()) -> sa.Select[Any]:
-        """Return the selection of the columns that exist in this database."""
-        known = self._columns.get(table.name, frozenset())
-        wanted = [each for each in table.c if each.name in known and each.name not in without]
+        """Return the selection of the columns of a table, with all values as the driver reads them."""
+        wanted = [each for each in table.c if each.name not in without]
         return sa.select(*(self._plain(each).label(each.name) for each in wanted if not only or each.name in only))
 
     def _page(
@@ -252,34 +231,14 @@ class Reader:
         return Page(rows, max(0, count - len(rows)))
 
     def _rows(self, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
-        with _in_words(self._target):
-            return [dict(row) for row in self._connection.execute(statement).mappings()]
+        return [dict(row) for row in self._connection.execute(statement).mappings()]
 
 
 @contextmanager
 def open_reader(target: Target) -> Iterator[Reader]:
-    """Open a history for reading, and close it at the end. Raises HistoryError."""
+    """Open a history for reading, and close it at the end. Raises HistoryError, also where the reader is used."""
     with database.read_only(target) as connection:
-        if connection.dialect.name == "sqlite":
-            _accept_any_bytes(connection)
         yield Reader(connection, target)
-
-
-def _accept_any_bytes(connection: sa.Connection) -> None:
-    """Let text that is no UTF-8 be read all the same: in a damaged file, one row must not hide all others."""
-    raw: Any = connection.connection.dbapi_connection
-    raw.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
-
-
-@contextmanager
-def _in_words(target: Target) -> Iterator[None]:
-    """Turn the errors of the database into HistoryFailed."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        raise HistoryFailed(target.shown, target.masked(_first_line(error.orig))) from error
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise HistoryFailed(target.shown, target.masked(_first_line(error))) from error
 
 
 def _reader_of_runs(wanted: RunFilter) -> Callable[[Mapping[str, Any]], RunEntry]:
@@ -290,8 +249,3 @@ def _reader_of_runs(wanted: RunFilter) -> Callable[[Mapping[str, Any]], RunEntry
         return run if run.outcome or run.start not in killed else run.as_lost(killed[run.start])
 
     return read
-
-
-def _first_line(error: object) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return shortened(text, _LONGEST_REASON) or type(error).__name__

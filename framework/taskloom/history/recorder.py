@@ -104,6 +104,8 @@ class Recorder:
     def open(self, within: float = OPEN_SECONDS) -> Opened:
         """Start the thread, and wait until it has connected or failed, for at most `within` seconds.
 
+        While another program holds the history it waits, too: that one may be about to end.
+
         If it has not connected the history is degraded, and the thread goes on trying. Raises RuntimeError if no thread
         can be started. Called once.
         """
@@ -149,7 +151,7 @@ class Recorder:
         """How the history is at the moment."""
         if self._stage is _Stage.LEFT:
             return HistoryState("off")
-        dropped = sum(self._intake.dropped.values())
+        dropped = sum(self._intake.dropped.values()) + self._writer.refused
         return self._health.state(queued=self._intake.waiting, dropped=dropped, url=self._target.shown)
 
     def finish(self, report: Mapping[str, Any], exit_code: int, deadline: float) -> bool:
@@ -217,7 +219,11 @@ class Recorder:
             if self._stage is not _Stage.OPEN:
                 return False
         self._has_more = self._writer.step()
-        self._tried.open()
+        # If another program holds the history, it is perhaps the one before this, which ends: worth a wait.
+        if not self._writer.is_held or self._tried.is_open:
+            self._tried.open()
+        else:
+            self._sleep()
         return False
 
     def _sleep(self) -> None:

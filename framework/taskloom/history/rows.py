@@ -1,7 +1,6 @@
-"""Folds the events of a scheduler into rows: one for each run, whole each time it changes, and one for other events.
+"""Folds the events of a scheduler into rows: one for each event, and one for each run, whole each time it changes.
 
-Pure: no thread, clock or I/O. Events that are wholly told by the row of their run (`queued`, `started`, `ready` and
-`ended`) have no row of their own, so a run that is short takes one row.
+Pure: no thread, clock or I/O.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from taskloom.text import finite
 
 __all__ = ["EventFold"]
 
-_TOLD_BY_RUN = frozenset({EventName.QUEUED, EventName.STARTED, EventName.READY, EventName.ENDED})
-# What `as_dict` gives, and columns of their own have already.
-_COLUMNS = ("seq", "at", "event", "job", "run")
+# The events with which a run may be seen first.
+_OF_RUN = frozenset({EventName.QUEUED, EventName.STARTED, EventName.READY, EventName.ENDED})
 
 _EMPTY: Mapping[str, Any] = {
     "job": "",
@@ -76,7 +74,7 @@ class EventFold:
         fold = _FOLDS.get(event.event)
         if event.run is not None and fold is not None:
             run = self._alive.get(event.run)
-            if run is None and event.event in _TOLD_BY_RUN:
+            if run is None and event.event in _OF_RUN:
                 run = self._alive[event.run] = self._begun(event)
             if run is not None:
                 fold(self, run, event)
@@ -85,8 +83,7 @@ class EventFold:
                 rows.append(self._row_of(event.run, run))
                 if run["outcome"] is not None:
                     del self._alive[event.run]
-        if event.event not in _TOLD_BY_RUN or (event.event is EventName.QUEUED and event.reason is not None):
-            rows.append(self._event_row(event))
+        rows.append(self._event_row(event))
         return rows
 
     def polled(self, gauges: Mapping[str, RunGauges]) -> list[Row]:
@@ -129,10 +126,8 @@ class EventFold:
 
     def _event_row(self, event: Event) -> Row:
         data = as_dict(event)
-        for name in _COLUMNS:
-            data.pop(name, None)
         if event.error is not None:
-            data["error"].pop("traceback", None)
+            del data["error"]["traceback"]  # its run has it
         values = {
             "at": event.at,
             "event": event.event.value,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import HistoryOutdated, HistoryTooNew, HistoryUnusable, PackageMissing
 from taskloom.history.location import Target
 from taskloom.history.locks import lock_schema
@@ -26,12 +25,12 @@ def bring_up_to_date(connection: Connection, target: Target) -> None:
     revision = stored_revision(connection)
     if revision is None:
         if connection.dialect.name == "sqlite" and inspect(connection).get_table_names():
-            raise HistoryUnusable(quoted(target.shown), "it is a database of another program")
+            raise HistoryUnusable(target.in_quotes, "it is a database of another program")
         metadata.create_all(connection)
         connection.execute(versions.insert().values(version_num=HEAD))
     elif revision != HEAD:
         if revision not in REVISIONS:
-            raise HistoryTooNew(quoted(target.shown), revision, HEAD)
+            raise HistoryTooNew(target.in_quotes, revision, HEAD)
         _migrate(connection)
 
 
@@ -41,7 +40,7 @@ def check_revision(connection: Connection, target: Target) -> bool:
     if revision is None or revision == HEAD:
         return revision is not None
     kind = HistoryOutdated if revision in REVISIONS else HistoryTooNew
-    raise kind(quoted(target.shown), revision, HEAD)
+    raise kind(target.in_quotes, revision, HEAD)
 
 
 def stored_revision(connection: Connection) -> str | None:

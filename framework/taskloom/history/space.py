@@ -1,6 +1,6 @@
 """How much room a history takes, and how a file of SQLite gets smaller.
 
-What SQLite does (3.40, measured): a commit appends whole pages to the write-ahead log. A checkpoint copies them into the
+SQLite appends whole pages to its write-ahead log with each commit (3.40, measured). A checkpoint copies them into the
 file, but no further than the oldest snapshot that a reader holds. As long as a reader holds one, the log is not begun
 anew: each commit makes it longer, also one that deletes. Pages that become free stay in the file until
 `incremental_vacuum` has moved them to its end, and the file is cut at the next checkpoint.
@@ -9,8 +9,8 @@ anew: each commit makes it longer, also one that deletes. Pages that become free
 from __future__ import annotations
 
 import math
-import os
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Table, cast, func, literal, literal_column, select
@@ -25,6 +25,10 @@ ROW_BYTES = 200
 """What a row takes beside its long columns: its header, its numbers, and its entries in the indexes."""
 
 RESERVE = 32 * 1024 * 1024
+MOST_ROWS = 1000  # of one transaction
+LEAST_ROWS = 8
+LEAST_GROWTH = 500.0  # bytes of the log for each row, however short it is
+MANY_PAGES = 256  # free ones: 1 MiB is not worth moving
 VACUUM_PAGES = 128  # of one slice: about 0.5 MiB that is written, some 10 ms
 
 
@@ -60,69 +64,92 @@ def weight_of(connection: Connection, condition: Any) -> float:
     return total
 
 
-class Space(Protocol):
+class Space:
     """How much room the rows of one name take. All sizes in bytes."""
 
-    limit: float
-    high: float
-    """The room for rows: the limit without the reserve for the write-ahead log."""
-    batch_rows: int
-    """How many rows one transaction may write at the moment."""
-    is_pinned: bool
+    is_pinned = False
     """Whether a reader keeps the write-ahead log from becoming shorter."""
+
+    def __init__(self, limit: float, reserve: float) -> None:
+        self._limit = self.limit = limit
+        self.reserve = reserve
+        """The part of the limit that rows do not get: for the write-ahead log, and until the next slice."""
+
+    @property
+    def high(self) -> float:
+        """The room for rows."""
+        return self.limit - self.reserve
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether more is needed than the limit: rows that are always kept."""
+        return self.limit > self._limit
+
+    def stretch(self, high: float) -> None:
+        """Take this as the room for rows if it is more than the limit; 0.0 to go back to the limit."""
+        self.limit = max(self._limit, high + self.reserve)
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows one transaction may write at the moment."""
+        return MOST_ROWS
 
     def left(self) -> float:
         """Return how much may still be written before the limit is reached; below zero if it is exceeded."""
+        raise NotImplementedError
 
     def wrote(self, rows: int, bytes_: int) -> None:
         """Count what was written."""
 
+    def freed(self, bytes_: float) -> None:
+        """Count what was deleted."""
+
     def used(self, store: Store) -> float:
-        """Return how much the rows take, with what was deleted not counted."""
+        """Return how much the rows take; what was deleted is not counted."""
+        raise NotImplementedError
+
+    def relax(self, store: Store) -> None:
+        """Make a long write-ahead log shorter."""
 
     def shrink(self, store: Store) -> bool:
         """Give some free room back to the file system; return whether more could be given."""
+        return False
 
 
-class SqliteSpace:
+class SqliteSpace(Space):
     """A file with its write-ahead log."""
 
     def __init__(self, store: Store, name: str, size: float) -> None:
         with store.begin() as connection:
-            # Other names in the same file are somebody else's share.
+            # Other names in the same file have limits of their own.
             others = weight_of(connection, lambda column: column != name) * 1.5
-        self.limit = size + others
-        self.reserve = min(size / 4, RESERVE)
-        self.high = self.limit - self.reserve
-        self.is_pinned = False
+        super().__init__(size + others, min(size / 4, RESERVE))
         with store.outside() as driver:
             self._path = next(row[2] for row in driver.execute("PRAGMA database_list").fetchall() if row[1] == "main")
             self._page = _one(driver, "PRAGMA page_size")
-            if not math.isinf(self.reserve):
-                # A checkpoint after each eighth of the reserve, but not later than SQLite would by itself.
-                pages = max(1, min(1000, int(self.reserve / 8 / self._page)))
-                _one(driver, f"PRAGMA wal_autocheckpoint = {pages}")
-                _one(driver, f"PRAGMA journal_size_limit = {pages * self._page}")
+            # A checkpoint after each eighth of the reserve, but not later than SQLite would by itself.
+            pages = max(1, min(1000, int(self.reserve / 8 / self._page)))
+            _one(driver, f"PRAGMA wal_autocheckpoint = {pages}")
+            _one(driver, f"PRAGMA journal_size_limit = {pages * self._page}")
         self._row_growth = float(self._page)
         self._log_before = self._log()
 
     @property
     def batch_rows(self) -> int:
-        """Not more rows than could double the log up to the limit, as far as the last transactions tell."""
+        """Not more than fill half of what is left, as far as the last transactions tell."""
         if math.isinf(self.limit):
-            return 1000
-        return max(8, min(1000, int(max(self.left(), 0.0) / 2 / self._row_growth)))
+            return MOST_ROWS
+        return max(LEAST_ROWS, min(MOST_ROWS, int(max(self.left(), 0.0) / 2 / self._row_growth)))
 
     def left(self) -> float:
         """Return what the file and its log leave of the limit."""
-        return self.limit - self._file() - self._log()
+        return self.limit - _size_of(self._path) - self._log()
 
     def wrote(self, rows: int, bytes_: int) -> None:
         """Learn how much longer the log becomes with each row."""
         log = self._log()
         if log > self._log_before and rows > 0:
-            growth = (log - self._log_before) / rows
-            self._row_growth = max(growth, self._row_growth * 0.9, 500.0)
+            self._row_growth = max((log - self._log_before) / rows, self._row_growth * 0.9, LEAST_GROWTH)
         self._log_before = log
 
     def used(self, store: Store) -> float:
@@ -130,80 +157,77 @@ class SqliteSpace:
         with store.outside() as driver:
             return float((_one(driver, "PRAGMA page_count") - _one(driver, "PRAGMA freelist_count")) * self._page)
 
+    def relax(self, store: Store) -> None:
+        """Copy a long log into the file, and begin it anew. Waits for no reader."""
+        self.is_pinned = False
+        if self._log() > self.reserve / 4:
+            with store.outside() as driver:
+                self._checkpoint(driver)
+                self.is_pinned = self._log() > self.reserve / 4
+            self._log_before = self._log()
+
     def shrink(self, store: Store) -> bool:
-        """Make a checkpoint, and move some free pages out of the file if they are many, or the file too large."""
+        """Move some free pages out of the file if they are many, or the file is too large."""
         with store.outside() as driver:
-            self._checkpoint(driver)
-            if self.is_pinned:
-                return False
             free, pages = _one(driver, "PRAGMA freelist_count"), _one(driver, "PRAGMA page_count")
-            if free == 0 or (free <= max(256, pages // 4) and pages * self._page <= self.high):
+            is_wanted = free > max(MANY_PAGES, pages // 4) or (free > 0 and pages * self._page > self.high)
+            if self.is_pinned or not is_wanted:
                 return False
             # Not `execute`: before Python 3.12 it takes one step of this statement, and so frees one page.
             driver.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
             after = _one(driver, "PRAGMA freelist_count")
             self._checkpoint(driver)
-            return after < free
+        return after < free
 
     def _checkpoint(self, driver: Any) -> None:
-        """Copy the log into the file; begin the log anew if that leaves a short one. Waits for no reader."""
         waits = _one(driver, "PRAGMA busy_timeout")
+        _one(driver, "PRAGMA busy_timeout = 0")
         try:
-            _one(driver, "PRAGMA busy_timeout = 0")
-            _, frames, copied = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self.is_pinned = copied < frames
-            if not self.is_pinned and self._log() > self.reserve / 4:
-                # A reader that began since then may refuse it; what matters is whether the log became shorter.
-                self.is_pinned = bool(_one(driver, "PRAGMA wal_checkpoint(TRUNCATE)"))
+            # Passive copies what it can. The other does nothing at all if a reader is in the way.
+            driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             _one(driver, f"PRAGMA busy_timeout = {waits}")
-            self._log_before = self._log()
-
-    def _file(self) -> int:
-        return _size_of(self._path)
 
     def _log(self) -> int:
         return _size_of(f"{self._path}-wal")
 
 
-class PostgresSpace:
+class PostgresSpace(Space):
     """The rows of one name in the tables that several names share.
 
-    Not the size of the tables: they keep the room of deleted rows for new ones. It is measured once, and then counted;
-    `MEASURE_EVERY` bytes later it is measured again.
+    Not the size of the tables: they keep the room of deleted rows for new ones, and autovacuum sees to that. The rows
+    are measured when much was written since the last time, which reads all of them, and are counted in between.
     """
 
-    is_pinned = False
-    batch_rows = 1000
-
     def __init__(self, store: Store, name: str, size: float) -> None:
+        super().__init__(size, size / 16)
         self._name = name
-        self.limit = self.high = size
-        self._measured = 0.0
-        self._written = 0.0
+        self._counted = self._written = 0.0
         self._measure(store)
 
     def left(self) -> float:
         """Return what the rows leave of the limit, as far as it is known."""
-        return self.limit - self._measured - self._written
+        return self.limit - self._counted
 
     def wrote(self, rows: int, bytes_: int) -> None:
-        """Count it."""
+        """Count it; rows that were there before are counted twice until they are measured."""
+        self._counted += bytes_ + rows * ROW_BYTES
         self._written += bytes_ + rows * ROW_BYTES
 
-    def used(self, store: Store) -> float:
-        """Measure it again if much was written since, or if it seems to exceed the limit."""
-        if self._written > self.limit / 16 or self._measured > self.limit * 13 / 16:
-            self._measure(store)
-        return self._measured + self._written
+    def freed(self, bytes_: float) -> None:
+        """Count it."""
+        self._counted = max(0.0, self._counted - bytes_)
 
-    def shrink(self, store: Store) -> bool:
-        """Leave that to autovacuum."""
-        return False
+    def used(self, store: Store) -> float:
+        """Return how much it is, and measure before if that is due."""
+        if self._written > self.limit / 16:
+            self._measure(store)
+        return self._counted
 
     def _measure(self, store: Store) -> None:
         with store.begin() as connection:
-            self._measured = weight_of(connection, lambda column: column == self._name)
+            self._counted = weight_of(connection, lambda column: column == self._name)
         self._written = 0.0
 
 
@@ -222,6 +246,6 @@ def _one(driver: Any, pragma: str) -> int:
 
 def _size_of(path: str) -> int:
     try:
-        return os.stat(path).st_size
+        return Path(path).stat().st_size
     except OSError:  # deleted meanwhile: whoever writes notices that by itself
         return 0

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import HistoryAbsent, HistoryFailed, HistoryUnusable
 from taskloom.history.files import check_to_read
 from taskloom.history.location import Target
@@ -67,7 +66,7 @@ def open_to_read(target: Target) -> Iterator[sqlite3.Connection]:
     try:
         check_to_read(target)
     except FileNotFoundError:
-        raise HistoryAbsent(quoted(target.shown)) from None
+        raise HistoryAbsent(target.in_quotes) from None
     try:
         connection = _open(target.path, "ro", _READ_BUSY_SECONDS)
         try:
@@ -138,7 +137,7 @@ def _check_owner(connection: sqlite3.Connection, target: Target) -> None:
     if not tables:
         _set(connection, target, "application_id", _APPLICATION, _APPLICATION)
     elif not tables >= _OUR_TABLES:
-        raise HistoryUnusable(quoted(target.shown), "it is a database of another program")
+        raise HistoryUnusable(target.in_quotes, "it is a database of another program")
 
 
 def _set(connection: sqlite3.Connection, target: Target, name: str, value: Any, expected: Any) -> None:
@@ -146,7 +145,7 @@ def _set(connection: sqlite3.Connection, target: Target, name: str, value: Any, 
     found = _one(connection, f"PRAGMA {name}")
     if found != expected:
         reason = f"SQLite cannot set {name} to {value} here, it stays {found}"
-        raise HistoryFailed(quoted(target.shown), reason)
+        raise HistoryFailed(target.in_quotes, reason)
 
 
 def _one(connection: sqlite3.Connection, statement: str) -> Any:

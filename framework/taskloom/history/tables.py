@@ -56,7 +56,7 @@ SCHEMA = "taskloom"
 
 
 class AnyText(TypeDecorator[str]):
-    """Text from anywhere, with `?` for NUL, which PostgreSQL refuses, and for half a surrogate pair, which UTF-8 refuses."""
+    """Text from anywhere. PostgreSQL refuses NUL, and UTF-8 refuses half a surrogate pair: both become `?`."""
 
     impl = Text
     cache_ok = True
@@ -223,7 +223,8 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     if given:
-        statement = statement.on_conflict_do_update(keys, set_={column: statement.excluded[column] for column in given})
+        updated = {column: statement.excluded[column] for column in given}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=updated)
     else:
-        statement = statement.on_conflict_do_nothing(keys)
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
     connection.execute(statement, [dict(row) for row in rows])

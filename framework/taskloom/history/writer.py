@@ -7,13 +7,13 @@ later row has come meanwhile; its rows are whole, so it does not matter how much
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
 from taskloom.clock import Clock
 from taskloom.history.database import Database
-from taskloom.history.errors import HistoryCorrupt, HistoryError
+from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryHeld
 from taskloom.history.health import Health
 from taskloom.history.intake import Intake
 from taskloom.history.lost import mark_lost
@@ -32,7 +32,7 @@ MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
 # Tails that are fetched before a batch: each may take as long as it takes to read 2,000 lines.
-_TAILS_TOGETHER = 32
+_TAILS_TOGETHER = 200
 
 _RANKS: Mapping[Room, frozenset[Rank]] = {
     Room.ALL: frozenset(Rank),
@@ -70,6 +70,10 @@ class Ending(NamedTuple):
     deadline: float
 
 
+class _FileGone(HistoryError):
+    """The file of the database was deleted or replaced while it was open."""
+
+
 class Writer:
     """The database of one start, and what is being done with it. One thread calls `step`, `end` and `struck`."""
 
@@ -95,9 +99,10 @@ class Writer:
         self._rows: Sequence[Row] = ()
         self._waiting: deque[Done] = deque()
         self._beaten_at = -inf
-        self._prune_trouble = ""
-        # Rows that no database takes.
-        self._refused = 0
+        self.refused = 0
+        """How many rows no database takes."""
+        self.is_held = False
+        """Whether another program holds the history, as far as the last attempt has shown."""
 
     # -- when
 
@@ -105,8 +110,10 @@ class Writer:
         """Return the monotonic second at which there is something to do, even if nothing arrives."""
         if self._health.is_degraded or self.database is None:
             return self._health.retry_at
-        beat = BUSY_BEAT if self._intake.has_alive else IDLE_BEAT
-        return min(self._beaten_at + beat, self._pruner.due if self._pruner is not None else inf)
+        return min(self._beat_due(), self._pruner.due if self._pruner is not None else inf)
+
+    def _beat_due(self) -> float:
+        return self._beaten_at + (BUSY_BEAT if self._intake.has_alive else IDLE_BEAT)
 
     def step(self) -> bool:
         """Do what is due; return whether there is more to be written at once. Raises nothing of a database."""
@@ -120,7 +127,7 @@ class Writer:
     def _work(self) -> bool:
         if self.database is None:
             self._connect()
-        is_beat = self._health.is_degraded or self._clock.now().mono >= self.due()
+        is_beat = self._health.is_degraded or self._clock.now().mono >= self._beat_due()
         if is_beat:
             self._beat()
         more = self._write_next(must_write=is_beat)
@@ -132,7 +139,8 @@ class Writer:
         try:
             return act()
         except HistoryError as error:
-            self._failed(str(error), is_corrupt=isinstance(error, HistoryCorrupt))
+            self.is_held = isinstance(error, HistoryHeld)
+            self._failed(str(error), cause=error)
         except Exception as error:  # noqa: BLE001 - of a driver, or a MemoryError
             self._failed(error_text(error))
         return False
@@ -157,7 +165,7 @@ class Writer:
         except BaseException:
             database.close()
             raise
-        self.database, self._pruner = database, pruner
+        self.database, self._pruner, self.is_held = database, pruner, False
         if database.moved:
             self._sources.log("warning", f"the history was damaged: it is now {database.moved}, and a new one begins")
         self._found(lost, remembered)
@@ -168,7 +176,7 @@ class Writer:
         if self.opened is None:
             self.opened = Opened(tuple(lost), self._intake.load(remembered))
         elif lost:
-            self._sources.log("info", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
+            self._sources.log("debug", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
 
     # -- writing
 
@@ -204,10 +212,22 @@ class Writer:
     def _write_next(self, *, must_write: bool) -> bool:
         """Write the next batch; return whether more may be waiting."""
         limit = self._limit()
-        batch = self._intake.take(_RANKS[limit.room], limit.rows, limit.bytes)
-        if batch.rows or must_write:
+        batch = self._take(limit, _RANKS[limit.room])
+        if limit.room is Room.NOTHING:
+            self._intake.refuse_waiting()
+        elif batch.rows or must_write:
             self._write(batch, self._start_row.alive(self._clock.now().wall))
-        return len(batch.rows) >= limit.rows or batch.size >= limit.bytes
+        return bool(batch.rows) and (len(batch.rows) >= limit.rows or batch.size >= limit.bytes)
+
+    def _take(self, limit: Limit, ranks: Container[Rank]) -> Batch:
+        """Take the rows of the next transaction; whatever strikes after this line, they are put back."""
+        if limit.room is Room.NOTHING:
+            return Batch([], [], 0)
+        if self._rows:  # an exception struck while the last ones were put back
+            self._give_back()
+        batch = self._intake.take(ranks, limit.rows, limit.bytes)
+        self._rows, self._waiting = batch.rows, deque(batch.waiting)
+        return batch
 
     def _limit(self) -> Limit:
         limit = self._pruner.batch() if self._pruner is not None else Limit(Room.ALL, MOST_ROWS, MOST_BYTES)
@@ -215,7 +235,6 @@ class Writer:
 
     def _write(self, batch: Batch, start: Row) -> None:
         """Write the batch, and acknowledge it if it is in a file that still has its name."""
-        self._rows, self._waiting = batch.rows, deque(batch.waiting)
         try:
             self._commit([*batch.rows, start])
         except Exception as error:
@@ -245,39 +264,38 @@ class Writer:
             except Exception as error:
                 if not is_about_a_row(error):
                     raise
-                self._refused += 1
-                if self._refused == 1:
+                self.refused += 1
+                if self.refused == 1:
                     self._sources.log("warning", f"the history refuses a row of {row.table}: {error_text(error)}")
 
     def _check_file(self) -> None:
         """Connect again if the file was deleted: what was just committed is in no file that anyone can open."""
         if self.database is not None and self.database.is_lost():
             self._disconnect()
-            raise HistoryError("its database was deleted or replaced")
+            raise _FileGone("its database was deleted or replaced; it is made anew")
 
     def _prune(self) -> None:
         if self._pruner is None or self._clock.now().mono < self._pruner.due:
             return
         pruned = self._pruner.step()
-        if pruned.trouble and pruned.trouble != self._prune_trouble:
-            self._sources.log("warning", f"the history: {pruned.trouble}")
-        self._prune_trouble = pruned.trouble
+        self._health.limit(pruned.trouble)
 
     # -- errors
 
-    def _failed(self, reason: str, *, is_corrupt: bool = False, keeps_connection: bool = True) -> None:
+    def _failed(self, reason: str, *, cause: HistoryError | None = None, keeps_connection: bool = True) -> None:
         self._give_back()
         database = self.database
-        if database is not None and is_corrupt:
+        if database is not None and isinstance(cause, HistoryCorrupt):
             reason += self._move_aside(database)
         elif database is not None and not (keeps_connection and database.is_usable):
             self._disconnect()
-        self._health.fail(reason, self._intake.dropped)
+        at_once = isinstance(cause, HistoryCorrupt | _FileGone)
+        self._health.fail(reason, self._intake.dropped, at_once=at_once)
         self._intake.refuse_waiting()
 
     def _give_back(self) -> None:
-        rows, self._rows = self._rows, ()
-        self._intake.put_back(rows)
+        self._intake.put_back(self._rows)
+        self._rows = ()
         while self._waiting:
             _call(self._waiting.popleft(), False)
 
@@ -311,7 +329,7 @@ class Writer:
             self._gather()
             limit = self._limit()
             allowed = _RANKS[limit.room]
-            batch = self._intake.take(allowed if ended else allowed & _STATE, limit.rows, limit.bytes)
+            batch = self._take(limit, allowed if ended else allowed & _STATE)
             if not batch.rows and ended:
                 return self._intake.waiting == 0
             now = self._clock.now().wall

@@ -22,7 +22,7 @@ __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 AFTER_STOPPED = {"ready", "responsive", "ended", "late_exit", "callback_failed", "started"}
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
-MISSED_CAUSES = {"late", "overlap", "blocked", "paused"}
+MISSED_CAUSES = {"late", "overlap", "blocked", "paused", "down", "stopping"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
     "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive",
@@ -110,6 +110,8 @@ class EventRules:
         if self.stopping is not None:
             self._report("I9", fact, f"job {fact.job} was added during the shutdown")
         self.jobs.add(fact.job or "")
+        if "paused_since" in fact.data:
+            self.paused.add(fact.job or "")
 
     def _skipped(self, fact: Fact) -> None:
         if fact.reason is None:

@@ -27,7 +27,8 @@ _DEEPEST = 50
 
 def fingerprint(spec: JobSpec) -> str:
     """Return the fingerprint of a job. Pure; any thread may call it. Never raises for params of any kind."""
-    declared = _digest((spec.task, spec.schedule))[:_DECLARED_DIGITS]
+    # A job that was disabled, or that only a user starts, has missed nothing when that changes.
+    declared = _digest((spec.task, spec.schedule, spec.enabled, spec.start.mode))[:_DECLARED_DIGITS]
     return f"{declared}-{_digest(spec.params)[:_PARAMS_DIGITS]}"
 
 

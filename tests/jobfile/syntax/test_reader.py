@@ -6,7 +6,6 @@ import gc
 import os
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.cpu_time import cpu_seconds
 
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax import reader
@@ -101,12 +101,10 @@ def bomb(levels: int, *, merge: bool) -> bytes:
     [bomb(8, merge=True), bomb(10, merge=True), bomb(15, merge=True), bomb(8, merge=False), bomb(15, merge=False)],
 )
 def test_a_bomb_of_aliases_or_merges_stops_at_the_budget(data: bytes, parser: Parser) -> None:
-    began = time.process_time()
-
-    with pytest.raises(JobFileError) as caught:
+    with cpu_seconds() as spent, pytest.raises(JobFileError) as caught:
         read_bytes(data, "f.yaml", parser=parser)
 
-    assert time.process_time() - began < 0.5
+    assert spent() < 0.5
     (problem,) = caught.value.problems
     assert problem.message == "cannot read more than 500,000 keys and values from one file, aliases written out"
 
@@ -152,12 +150,12 @@ def test_more_nodes_than_the_limit_are_refused(data: bytes) -> None:
 
 
 def test_a_large_hostile_list_stops_at_the_budget() -> None:
-    began = time.process_time()
+    match = "cannot read more than 500,000 keys and values"
 
-    with pytest.raises(JobFileError, match="cannot read more than 500,000 keys and values"):
+    with cpu_seconds() as spent, pytest.raises(JobFileError, match=match):
         read_bytes(b"a: [" + b"1," * 4_000_000 + b"]", "f.yaml")
 
-    assert time.process_time() - began < 5
+    assert spent() < 5
 
 
 def test_reading_ends_after_a_thousand_problems() -> None:

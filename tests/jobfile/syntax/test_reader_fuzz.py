@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.support.cpu_time import cpu_seconds
 
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError
@@ -145,21 +145,21 @@ def read_whole(data: bytes) -> list[Problem]:
     return problems
 
 
-def cpu_seconds(data: bytes) -> float:
-    began = time.process_time()
-    read_whole(data)
-    return time.process_time() - began
+def seconds_of(data: bytes) -> float:
+    with cpu_seconds() as spent:
+        read_whole(data)
+        return spent()
 
 
 def faults(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     source = random.Random(seed)
     for _ in range(count):
         data = mutated(source)
-        began = time.process_time()
-        problems = read_whole(data)
-        slow = time.process_time() - began > CPU_LIMIT_SECONDS
-        # A full garbage collection of the test session may run during any file; the cost of the file itself recurs.
-        if slow and min(cpu_seconds(data) for _ in range(3)) > CPU_LIMIT_SECONDS:
+        with cpu_seconds() as spent:
+            problems = read_whole(data)
+            is_slow = spent() > CPU_LIMIT_SECONDS
+        # A collection of what earlier files have left may run during any file; the cost of the file itself recurs.
+        if is_slow and min(seconds_of(data) for _ in range(3)) > CPU_LIMIT_SECONDS:
             yield "slow", data
         if any("internal error" in problem.message for problem in problems):
             yield problems[0].message, data

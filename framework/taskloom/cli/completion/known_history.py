@@ -11,6 +11,7 @@ from taskloom.errors import TaskloomError
 
 if TYPE_CHECKING:
     from taskloom.cli.history.common import Chosen
+    from taskloom.history.read_rows import StartEntry
 
 __all__ = ["failed_runs_of_history", "jobs_of_history", "names_of_histories", "starts_of_history"]
 
@@ -41,7 +42,7 @@ def starts_of_history(ctx: click.Context) -> list[tuple[str, str]]:
     from taskloom.clock import wall
 
     now = wall()
-    starts = _asked(ctx, lambda chosen: list(chosen.starts[-_MOST:]), [])
+    starts: list[StartEntry] = _asked(ctx, lambda chosen: list(chosen.starts[-_MOST:]), [])
     return [(each.start, f"{time_text(each.since, now)}, {how_text(each)}") for each in reversed(starts)]
 
 

@@ -84,8 +84,10 @@ def chosen_history(*, name: str | None, path: str | None, database: str | None) 
     source = None if context is None else context.get_parameter_source("database")
     is_secret = source is not click.core.ParameterSource.COMMANDLINE
     place = meant_place(name=name, path=path, database=database, is_secret=is_secret)
-    from taskloom.history.reader import open_reader
-
+    try:
+        from taskloom.history.reader import open_reader
+    except ImportError as error:
+        raise _missing(error) from error
     with open_reader(place.target) as reader:
         yield Chosen(reader, meant_name(reader.names(), place.name, reader.shown, is_exact=path is not None))
 
@@ -106,6 +108,13 @@ def reads_history(function: Callable[..., int]) -> Callable[..., int]:
             return _explain(error, ControlExit.UNREACHABLE)
 
     return call
+
+
+def _missing(error: ImportError) -> TaskloomError:
+    from taskloom.history import is_installed
+    from taskloom.history.errors import PackageMissing
+
+    return PackageMissing("SQLAlchemy", "history", str(error) if is_installed() else "")
 
 
 def _explain(error: TaskloomError, code: ControlExit) -> ControlExit:

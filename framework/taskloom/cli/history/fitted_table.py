@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskloom.observe.name_column import elided
-from taskloom.text import printable, table
+from taskloom.text import printable, shortened, table
 
 __all__ = ["fitted_table"]
 
 _GAP = 2
 # A name has this room at least, and so has the last column: a line that is too long is better than one of marks.
 _LEAST_NAME, _LEAST_NOTE = 16, 16
+# Also in a file: rows of a table with a longer cell cannot be read.
+_LONGEST_CELL = 600
 
 
 def fitted_table(
@@ -27,7 +29,7 @@ def fitted_table(
     `line_width`: the columns of the terminal; None for a file. `name_at`: the column that is shortened. `has_note`: the
     last column is a text, which is cut.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
+    cells = [[shortened(printable(cell), _LONGEST_CELL) for cell in row] for row in rows]
     if line_width is None:
         return table(cells).split("\n")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

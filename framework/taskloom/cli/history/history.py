@@ -90,7 +90,7 @@ def history(  # noqa: PLR0917 - click passes them by name
         elif starts:
             shown = _Starts(chosen, _starts_since(chosen, begin, count))
         else:
-            shown = _runs(chosen, wanted, count)
+            shown = _runs(chosen, wanted, count, is_whole=output == "json")
         _show(shown, wants_json=output == "json")
     return ControlExit.DONE
 
@@ -189,9 +189,9 @@ def _show(shown: _Shown, *, wants_json: bool) -> None:
         echo_error(printable(f"taskloom: {note}"))
 
 
-def _runs(chosen: Chosen, wanted: RunFilter, count: int) -> _Runs:
+def _runs(chosen: Chosen, wanted: RunFilter, count: int, *, is_whole: bool) -> _Runs:
     reader = chosen.reader
-    page = reader.runs(wanted, count)
+    page = reader.runs(wanted, count, is_whole=is_whole)
     totals = reader.totals(wanted)
     shown = _chosen_totals(totals, count)
     jobs = [JobHistory(each, reader.last_runs(each.job, wanted, _LAST_OF_JOB)) for each in shown]

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from taskloom.history.read_rows import ActionEntry, RunEntry, StartEntry
-from taskloom.text import duration, local_time, plural, shortened
+from taskloom.text import duration, local_time, plural
 
 __all__ = ["action_row", "how_text", "outcome_text", "run_row", "start_row", "time_text", "why_text"]
-
-# In a file the whole first line of an error is written, unless it is longer than anyone reads.
-_LONGEST_WHY = 600
 
 
 def time_text(at: float | None, now: float) -> str:
@@ -26,7 +23,7 @@ def outcome_text(run: RunEntry, starts: Mapping[str, StartEntry]) -> str:
 
 def why_text(run: RunEntry, now: float) -> str:
     """Return on one line why a run ended as it did, and what is special about it; "" for most."""
-    return shortened("; ".join(_reasons(run, now)), _LONGEST_WHY)
+    return "; ".join(_reasons(run, now))
 
 
 def _reasons(run: RunEntry, now: float) -> Iterator[str]:
