@@ -88,7 +88,7 @@ class Killed:
         """Ask for some actions, one after the other, and wait for the kill."""
         left = self._random.randrange(20)
         while not keeper.has_ended and left:
-            text = f"seed {self._seed} action {self._asked}"
+            text = f"seed {self._seed} action {self._asked}."
             action, job = self._random.choice(ACTIONS), self._random.choice(ASKED)
             try:
                 reply = keeper.ask(f"/v1/jobs/{job}/{action}", text=text)
