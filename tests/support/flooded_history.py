@@ -64,9 +64,7 @@ def start_row(start: str = "s1", since: float = NOW, *, how: str = "running", **
     return row | columns
 
 
-def run_row(
-    job: str, number: int, at: float, *, start: str = "s1", seconds: float = 0.01, **columns: Any
-) -> dict[str, Any]:
+def run_row(job: str, number: int, at: float, *, start: str = "s1", seconds: float = 0.01, **columns: Any) -> dict[str, Any]:
     """Return one firing that succeeded."""
     row = dict.fromkeys(column.name for column in runs.columns)
     row |= {
@@ -100,9 +98,7 @@ def event_rows(row: dict[str, Any], seq: int) -> list[dict[str, Any]]:
             "run": row["run"],
             "data": {"seq": seq + offset, "event": event, "job": row["job"], "run": row["run"], "attempt": 1},
         }
-        for offset, (event, column) in enumerate(
-            (("queued", "queued_at"), ("started", "started_at"), ("ended", "ended_at"))
-        )
+        for offset, (event, column) in enumerate((("queued", "queued_at"), ("started", "started_at"), ("ended", "ended_at")))
         if row[column] is not None
     ]
 
