@@ -13,7 +13,7 @@ from taskloom import Context
 
 __all__ = ["NAMES"]
 
-NAMES = ("stamped", "ticker", "brief", "failing", "chatty", "waiter", "deaf_one", "forking", "secretive", "closer")
+NAMES = ("stamped", "ticker", "brief", "failing", "chatty", "waiter", "deaf_one", "forking", "telltale", "closer")
 
 
 def _stamp(path: str, ctx: Context) -> None:
@@ -78,7 +78,7 @@ def forking(ctx: Context, how: str, done: str) -> None:
     ctx.wait()
 
 
-def secretive(ctx: Context, word: SecretStr, url: str = "") -> None:
+def telltale(ctx: Context, word: SecretStr, url: str = "") -> None:
     """Say a secret in every way that it can, and fail with it."""
     secret = word.get_secret_value()
     ctx.log.info("the word is %s", secret)
