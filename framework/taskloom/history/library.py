@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from taskloom.clock import mono, wall
-from taskloom.core.events import Event, EventName
 from taskloom.core.remembered import RememberedJob
+from taskloom.history.gauges import gauges_at_end, gauges_of
 from taskloom.history.location import Target, default_target, parse_target
-from taskloom.history.model import HistoryState, LostRun, Opened, RunGauges, StartInfo
+from taskloom.history.model import HistoryState, LostRun, Opened, StartInfo
 from taskloom.history.recorder import OPEN_SECONDS, Recorder
 from taskloom.history.retention import KEEP_SECONDS, SIZE
 from taskloom.scheduler.facade import Listener, Scheduler
@@ -89,14 +89,14 @@ def record(
         size=size,
         mask=mask,
         log=_log,
-        polls=lambda: _gauges_of(scheduler),
+        polls=lambda: gauges_of(scheduler),
     )
     listener: Listener | None = None
     try:
         opened = recorder.open(OPEN_SECONDS)
         if memory is not None:
             memory._recorder = recorder
-        listener = scheduler.listen(lambda event: recorder.put(event, _gauges_at_end(event)))
+        listener = scheduler.listen(lambda event: recorder.put(event, gauges_at_end(event)))
         yield History(recorder, opened)
     finally:
         if memory is not None:
@@ -124,24 +124,6 @@ def _target_of(target: str | os.PathLike[str] | None, name: str) -> Target:
     if isinstance(target, str):
         return parse_target(target, is_password_allowed=True)
     return parse_target(os.path.join(os.curdir, os.fspath(target)))  # noqa: PTH118 - it may be a plain file name
-
-
-def _gauges_at_end(event: Event) -> RunGauges | None:
-    if event.event is not EventName.ENDED or not event.data:
-        return None
-    return RunGauges(None, event.data.get("counts"), event.data.get("progress"))
-
-
-def _gauges_of(scheduler: Scheduler) -> Mapping[str, RunGauges]:
-    ahead = wall() - mono()
-    return {
-        each.run: RunGauges(
-            None if each.polled_at is None else each.polled_at + ahead,
-            each.reported.get("counts"),
-            each.reported.get("progress"),
-        )
-        for each in scheduler.gauges()
-    }
 
 
 def _log(level: str, text: str) -> None:

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from taskloom.history.model import LostRun, RunGauges
     from taskloom.history.recorder import Recorder
 
-__all__ = ["FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
+__all__ = ["DEGRADED_SECONDS", "FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
 
 # A slow disk or server must not hold up the start of the jobs.
 OPEN_SECONDS = 5.0
 # For the last rows, the report of the stop, and the checkpoint of the database.
 FINISH_SECONDS = 2.0
+# While the database cannot be used: enough for one more attempt. A stop must not take longer for it each time.
+DEGRADED_SECONDS = 0.5
 # If the deadline of the stop is over already: enough for a commit on a fast disk.
 LEAST_SECONDS = 0.1
 # Of the command line of a caller.
@@ -63,6 +65,7 @@ class ProgramHistory:
         self._recorder: Recorder | None = None
         self._mask: Callable[[str], str] = str
         self._names: CallerNames | None = None
+        self._gauges_at_end: Callable[[Event], RunGauges | None] = lambda _: None
         self._lost: Sequence[LostRun] = ()
         self._remembered: dict[str, RememberedJob] = {}
         self._console: Console | None = None
@@ -114,6 +117,7 @@ class ProgramHistory:
 
     def _make(self, info: ProgramInfo, scheduler: Scheduler, ring: LogRing, *, is_fresh: bool) -> Recorder:
         from taskloom.history.errors import HistoryError
+        from taskloom.history.gauges import gauges_at_end, gauges_of
         from taskloom.history.log_tails import tail_of
         from taskloom.history.model import StartInfo
         from taskloom.history.recorder import Recorder
@@ -122,6 +126,7 @@ class ProgramHistory:
             target = self._target(info.name)
         except HistoryError as error:
             raise click.UsageError(self._mask(str(error))) from None
+        self._gauges_at_end = gauges_at_end
         command = tuple(self._mask(each) for each in info.command)
         return Recorder(
             target,
@@ -132,7 +137,7 @@ class ProgramHistory:
             mask=self._mask,
             log=self._log,
             tail_of=partial(tail_of, ring),
-            polls=partial(_gauges_of, scheduler),
+            polls=partial(gauges_of, scheduler),
             is_fresh=is_fresh,
         )
 
@@ -182,7 +187,7 @@ class ProgramHistory:
         """Take an event of the scheduler. Only one thread calls it."""
         if self._recorder is None:
             return
-        self._recorder.put(event, _gauges_at_end(event))
+        self._recorder.put(event, self._gauges_at_end(event))
         if event.event is EventName.JOB_ADDED and event.job is not None:
             self._remembered.pop(event.job, None)
         elif event.event is EventName.QUEUED and self._console is not None:
@@ -250,7 +255,8 @@ class ProgramHistory:
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
-        until = mono() + max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono()))
+        most = FINISH_SECONDS if recorder.state.kind == "on" else DEGRADED_SECONDS
+        until = mono() + max(LEAST_SECONDS, min(most, deadline - mono()))
         is_written = recorder.finish(report(), code, until)
         state = recorder.state
         recorder.close()
@@ -274,30 +280,6 @@ class ProgramHistory:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.leave_behind()
-
-
-def _gauges_at_end(event: Event) -> RunGauges | None:
-    """Return what a run has reported that has ended; None for another event, or if it has reported nothing."""
-    if event.event is not EventName.ENDED or not event.data:
-        return None
-    from taskloom.history.model import RunGauges
-
-    return RunGauges(None, event.data.get("counts"), event.data.get("progress"))
-
-
-def _gauges_of(scheduler: Scheduler) -> Mapping[str, RunGauges]:
-    """Return what each live run has reported, and when it last polled. Never waits; any thread may call it."""
-    from taskloom.history.model import RunGauges
-
-    ahead = wall() - mono()
-    return {
-        each.run: RunGauges(
-            None if each.polled_at is None else each.polled_at + ahead,
-            each.reported.get("counts"),
-            each.reported.get("progress"),
-        )
-        for each in scheduler.gauges()
-    }
 
 
 def _command_of(pid: int) -> str:
