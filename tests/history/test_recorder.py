@@ -1,4 +1,4 @@
-"""The recorder with a file of SQLite: what is written when, what is acknowledged, and how it ends."""
+"""The recorder with each kind of database: what is written when, what is acknowledged, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +16,14 @@ from taskloom.clock import mono
 from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import Outcome
 from taskloom.core.remembered import RememberedJob
-from taskloom.history.model import LostRun, Opened, RunGauges
+from taskloom.history.errors import HistoryAbsent
+from taskloom.history.location import Target
+from taskloom.history.model import ActionRow, LostRun, Opened, RunGauges
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "demo.sqlite"
-
-
-@pytest.fixture
-def bench(place: Path) -> Iterator[RecorderBench]:
-    with RecorderBench(place) as made:
+def bench(target: Target) -> Iterator[RecorderBench]:
+    with RecorderBench(target) as made:
         made.open()
         yield made
 
@@ -96,27 +92,27 @@ def test_what_waits_for_no_one_is_written_soon(bench: RecorderBench) -> None:
     assert bench.rows("runs")[0]["outcome"] == "succeeded"
 
 
-def test_the_next_start_remembers(place: Path) -> None:
-    with RecorderBench(place) as first:
+def test_the_next_start_remembers(target: Target) -> None:
+    with RecorderBench(target) as first:
         first.open()
         first.put(first.events.added(), first.events.paused())
         assert first.record("tick", START + 60.0)
         assert first.finish()
 
-    with RecorderBench(place, start="bbbb") as second:
+    with RecorderBench(target, start="bbbb") as second:
         opened = second.open()
         assert second.finish()
 
     assert opened == Opened((), {"tick": RememberedJob("f1", START + 1.0, START + 60.0, START + 2.0, "maintenance")})
 
 
-def test_a_fresh_start_remembers_nothing(place: Path) -> None:
-    with RecorderBench(place) as first:
+def test_a_fresh_start_remembers_nothing(target: Target) -> None:
+    with RecorderBench(target) as first:
         first.open()
         first.put(first.events.added(), first.events.paused())
         assert first.finish()
 
-    with RecorderBench(place, start="bbbb", is_fresh=True) as second:
+    with RecorderBench(target, start="bbbb", is_fresh=True) as second:
         assert second.open() == Opened((), {})
         second.put(second.events.added())
         assert second.finish()
@@ -136,14 +132,14 @@ def test_a_removed_job_is_forgotten(bench: RecorderBench) -> None:
     assert bench.rows("jobs") == []
 
 
-def test_the_log_of_a_run_that_did_not_succeed_is_kept(place: Path) -> None:
+def test_the_log_of_a_run_that_did_not_succeed_is_kept(target: Target) -> None:
     asked: list[str] = []
 
     def tail_of(run: str) -> tuple[str, int]:
         asked.append(run)
         return f"the log of {run}\n", 17
 
-    with RecorderBench(place, tail_of=tail_of) as bench:
+    with RecorderBench(target, tail_of=tail_of) as bench:
         bench.open()
         bench.put(*bench.events.whole("tick#1"), *bench.events.whole("tick#2", Outcome.TIMED_OUT))
         assert bench.finish()
@@ -153,11 +149,11 @@ def test_the_log_of_a_run_that_did_not_succeed_is_kept(place: Path) -> None:
     assert asked == ["tick#2"]
 
 
-def test_a_log_that_cannot_be_read_costs_nothing_else(place: Path) -> None:
+def test_a_log_that_cannot_be_read_costs_nothing_else(target: Target) -> None:
     def tail_of(run: str) -> tuple[str, int]:
         raise OSError("gone")
 
-    with RecorderBench(place, tail_of=tail_of) as bench:
+    with RecorderBench(target, tail_of=tail_of) as bench:
         bench.open()
         bench.put(*bench.events.whole("tick#2", Outcome.FAILED))
         assert bench.finish()
@@ -166,7 +162,7 @@ def test_a_log_that_cannot_be_read_costs_nothing_else(place: Path) -> None:
     assert bench.rows("runs")[0]["outcome"] == "failed"
 
 
-def test_what_runs_have_reported_is_written_with_the_heartbeat(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_runs_have_reported_is_written_with_the_heartbeat(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.writer.BUSY_BEAT", 0.01)
     asked = threading.Event()
     times = iter(range(1, 1_000_000))
@@ -177,7 +173,7 @@ def test_what_runs_have_reported_is_written_with_the_heartbeat(place: Path, monk
             asked.set()
         return {"tick#1": RunGauges(START + 100.0 + number, {"rows": 4}, {"done": 1, "total": 2, "unit": "rows"})}
 
-    with RecorderBench(place, polls=polls) as bench:
+    with RecorderBench(target, polls=polls) as bench:
         bench.open()
         bench.put(*bench.events.begun())
         assert asked.wait(PATIENCE)
@@ -189,13 +185,13 @@ def test_what_runs_have_reported_is_written_with_the_heartbeat(place: Path, monk
     assert (row["counters"], row["progress"]) == ({"rows": 4}, {"done": 1, "total": 2, "unit": "rows"})
 
 
-def test_polls_that_fail_cost_nothing_else(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polls_that_fail_cost_nothing_else(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.writer.BUSY_BEAT", 0.0)
 
     def polls() -> dict[str, RunGauges]:
         raise RuntimeError("no")
 
-    with RecorderBench(place, polls=polls) as bench:
+    with RecorderBench(target, polls=polls) as bench:
         bench.open()
         bench.put(*bench.events.begun())
         bench.until_written()
@@ -210,26 +206,26 @@ def test_a_program_without_runs_writes_no_heartbeat_for_a_minute(bench: Recorder
     assert bench.recorder._writer._beat_due() > now + 30.0
 
 
-def test_runs_that_the_program_leaves_alive_are_not_lost_at_the_next_start(place: Path) -> None:
-    with RecorderBench(place) as first:
+def test_runs_that_the_program_leaves_alive_are_not_lost_at_the_next_start(target: Target) -> None:
+    with RecorderBench(target) as first:
         first.open()
         first.put(*first.events.begun())
         assert first.finish({}, 3)
 
-    with RecorderBench(place, start="bbbb") as second:
+    with RecorderBench(target, start="bbbb") as second:
         assert second.open().lost == ()
         [row] = second.rows("runs")
 
     assert row["outcome"] == "abandoned"
 
 
-def test_without_finish_the_next_start_marks_its_runs_as_lost(place: Path) -> None:
-    with RecorderBench(place) as first:
+def test_without_finish_the_next_start_marks_its_runs_as_lost(target: Target) -> None:
+    with RecorderBench(target) as first:
         first.open()
         first.put(*first.events.begun())
         first.until_written()
 
-    with RecorderBench(place, start="bbbb") as second:
+    with RecorderBench(target, start="bbbb") as second:
         [lost] = second.open().lost
         starts = {row["start"]: row["how"] for row in second.rows("starts")}
 
@@ -237,13 +233,13 @@ def test_without_finish_the_next_start_marks_its_runs_as_lost(place: Path) -> No
     assert starts == {"aaaa": "lost", "bbbb": "running"}
 
 
-def test_a_history_that_is_held_is_degraded_and_nothing_is_marked(place: Path) -> None:
-    with RecorderBench(place) as first:
+def test_a_history_that_is_held_is_degraded_and_nothing_is_marked(target: Target) -> None:
+    with RecorderBench(target) as first:
         first.open()
         first.put(*first.events.begun())
         first.until_written()
 
-        with RecorderBench(place, start="bbbb") as second:
+        with RecorderBench(target, start="bbbb") as second:
             opened = second.recorder.open(0.2)
             state = second.recorder.state
             assert not second.act()
@@ -257,9 +253,9 @@ def test_a_history_that_is_held_is_degraded_and_nothing_is_marked(place: Path) -
     assert "holds it" in state.reason
 
 
-def test_a_start_waits_for_the_program_before_it_to_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_waits_for_the_program_before_it_to_end(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.health.RETRY_SECONDS", (0.01,))
-    with RecorderBench(place) as first, RecorderBench(place, start="bbbb") as second:
+    with RecorderBench(target) as first, RecorderBench(target, start="bbbb") as second:
         first.open()
         first.put(*first.events.begun())
         first.until_written()
@@ -272,8 +268,8 @@ def test_a_start_waits_for_the_program_before_it_to_end(place: Path, monkeypatch
     assert [each.run for each in found[0].lost] == ["tick#1"]
 
 
-def test_nothing_is_taken_before_it_is_open_nor_after_its_end(place: Path) -> None:
-    with RecorderBench(place) as bench:
+def test_nothing_is_taken_before_it_is_open_nor_after_its_end(target: Target) -> None:
+    with RecorderBench(target) as bench:
         bench.put(bench.events.added())
         assert not bench.act()
         assert not bench.record("tick", 1.0)
@@ -292,11 +288,12 @@ def test_a_finish_without_time_returns_at_once_and_tells_the_truth(bench: Record
     assert not bench.recorder.finish({}, 0, mono() - 1.0)
 
 
-def test_a_close_that_comes_before_the_opening_does_nothing(place: Path) -> None:
-    with RecorderBench(place):
+def test_a_close_that_comes_before_the_opening_does_nothing(target: Target) -> None:
+    with RecorderBench(target) as bench:
         pass
 
-    assert not place.exists()
+    with pytest.raises(HistoryAbsent):
+        bench.rows("starts")
 
 
 def test_many_runs_are_written_in_several_transactions_and_none_is_lost(bench: RecorderBench) -> None:
@@ -309,8 +306,8 @@ def test_many_runs_are_written_in_several_transactions_and_none_is_lost(bench: R
     assert len(bench.rows("events")) == 1_600
 
 
-def test_nothing_is_imported_once_it_is_open(place: Path) -> None:
-    with RecorderBench(place) as bench:
+def test_nothing_is_imported_once_it_is_open(target: Target) -> None:
+    with RecorderBench(target) as bench:
         bench.open()
         before = set(sys.modules)
         bench.put(bench.events.added(), *bench.events.whole("tick#1", Outcome.FAILED), *bench.events.begun("tick#2"))
@@ -342,8 +339,6 @@ def test_a_forked_child_touches_nothing(bench: RecorderBench) -> None:
 
 
 def test_a_done_that_raises_disturbs_nothing(bench: RecorderBench) -> None:
-    from taskloom.history.model import ActionRow
-
     def done(_: bool) -> None:
         raise RuntimeError("mine")
 
@@ -363,16 +358,16 @@ def test_an_instant_of_an_event_and_the_recorded_one_are_the_same(bench: Recorde
     assert bench.rows("runs")[0]["instant"] == START + 60.0
 
 
-def test_lost_runs_say_when_they_were_last_seen(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_runs_say_when_they_were_last_seen(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.writer.BUSY_BEAT", 0.0)
-    with RecorderBench(place, polls=lambda: {"tick#1": RunGauges(START + 50.0)}) as first:
+    with RecorderBench(target, polls=lambda: {"tick#1": RunGauges(START + 50.0)}) as first:
         first.open()
         first.put(*first.events.begun(), first.events.queued("tick#2"))
         first.until_written()
         first.until_written()
         [alive_at] = [row["alive_at"] for row in first.rows("starts")]
 
-    with RecorderBench(place, start="bbbb") as second:
+    with RecorderBench(target, start="bbbb") as second:
         lost = second.open().lost
 
     assert lost[0]._replace(alive_at=0.0) == LostRun("aaaa", "tick#1", "tick", START + 50.0, 0.0)

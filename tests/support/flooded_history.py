@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from taskloom.history.tables import actions, events, log_tails, runs, starts, up
 __all__ = [
     "NOW",
     "HandClock",
+    "counts",
     "database_at",
     "event_rows",
     "last_runs",
@@ -26,7 +28,9 @@ __all__ = [
     "runs_of",
     "start_row",
     "tail_row",
+    "write_events",
     "write_runs",
+    "write_starts",
 ]
 
 NOW = 1_800_000_000.0  # on a full minute
@@ -64,7 +68,9 @@ def start_row(start: str = "s1", since: float = NOW, *, how: str = "running", **
     return row | columns
 
 
-def run_row(job: str, number: int, at: float, *, start: str = "s1", seconds: float = 0.01, **columns: Any) -> dict[str, Any]:
+def run_row(
+    job: str, number: int, at: float, *, start: str = "s1", seconds: float = 0.01, **columns: Any
+) -> dict[str, Any]:
     """Return one firing that succeeded."""
     row = dict.fromkeys(column.name for column in runs.columns)
     row |= {
@@ -98,14 +104,17 @@ def event_rows(row: dict[str, Any], seq: int) -> list[dict[str, Any]]:
             "run": row["run"],
             "data": {"seq": seq + offset, "event": event, "job": row["job"], "run": row["run"], "attempt": 1},
         }
-        for offset, (event, column) in enumerate((("queued", "queued_at"), ("started", "started_at"), ("ended", "ended_at")))
+        for offset, (event, column) in enumerate(
+            (("queued", "queued_at"), ("started", "started_at"), ("ended", "ended_at"))
+        )
         if row[column] is not None
     ]
 
 
 def tail_row(row: dict[str, Any], length: int = 1000) -> dict[str, Any]:
     """Return the log tail of a run."""
-    return {"start": row["start"], "run": row["run"], "at": row["ended_at"], "text": "x" * length, "truncated": 0}
+    text = random.Random(row["run"]).randbytes((length + 1) // 2).hex()[:length]  # PostgreSQL compresses what it can
+    return {"start": row["start"], "run": row["run"], "at": row["ended_at"], "text": text, "truncated": 0}
 
 
 def write_runs(
@@ -121,6 +130,18 @@ def write_runs(
         for table, many in ((runs, rows), (events, given), (log_tails, tails)):
             upsert(connection, table, [row | {"name": database.name} for row in many])
     return (first_seq or 1) + len(given)
+
+
+def write_starts(database: Database, *rows: dict[str, Any]) -> None:
+    """Write starts of the program."""
+    with database.begin() as connection:
+        upsert(connection, starts, [row | {"name": database.name} for row in rows])
+
+
+def write_events(database: Database, *rows: dict[str, Any]) -> None:
+    """Write events."""
+    with database.begin() as connection:
+        upsert(connection, events, [row | {"name": database.name} for row in rows])
 
 
 def runs_of(database: Database, name: str | None = None) -> list[Any]:

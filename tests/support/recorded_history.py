@@ -54,7 +54,15 @@ class RecordedHistory:
 
     def action(self, action: str, **columns: Any) -> None:
         """Add an action."""
-        row = {"name": self._name, "start": "aaaa1111", "id": 1, "at": NOW - 60, "action": action, "jobs": [], "caller": {}}
+        row = {
+            "name": self._name,
+            "start": "aaaa1111",
+            "id": 1,
+            "at": NOW - 60,
+            "action": action,
+            "jobs": [],
+            "caller": {},
+        }
         self._add(tables.actions, {**row, **columns})
 
     def tail(self, run: str, text: str, *, start: str = "aaaa1111", truncated: int = 0) -> None:

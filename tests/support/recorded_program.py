@@ -13,10 +13,9 @@ import sys
 import threading
 import time
 
-from taskloom.history.recorder import Recorder
-
 from taskloom.history.location import parse_target
 from taskloom.history.model import ActionRow, StartInfo
+from taskloom.history.recorder import Recorder
 
 
 def main(database: str, count: int, seconds: float) -> None:

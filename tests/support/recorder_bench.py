@@ -86,9 +86,11 @@ class FaultyDatabase:
 class RecorderBench(AbstractContextManager["RecorderBench"]):
     """A recorder of the name `demo`, closed at the end of the block."""
 
-    def __init__(self, place: Path | str, faults: Faults | None = None, *, start: str = "aaaa", **options: Any) -> None:
+    def __init__(
+        self, place: Path | Target, faults: Faults | None = None, *, start: str = "aaaa", **options: Any
+    ) -> None:
         self.faults = faults or Faults()
-        self.target = parse_target(str(place))
+        self.target = place if isinstance(place, Target) else parse_target(str(place))
         self.lines: list[tuple[str, str]] = []
         self.events = EventMaker()
         self.recorder = Recorder(

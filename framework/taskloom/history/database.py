@@ -30,7 +30,7 @@ from taskloom.history.errors import (
 from taskloom.history.location import Target
 
 try:
-    from sqlalchemy import Connection, NullPool, create_engine
+    from sqlalchemy import Connection, NullPool, create_engine, text
 except ImportError as error:
     raise PackageMissing("sqlalchemy", "history", "" if error.name == "sqlalchemy" else str(error)) from error
 
@@ -42,6 +42,9 @@ from taskloom.history.schema import bring_up_to_date, check_revision
 from taskloom.history.sqlite_file import open_to_read, open_to_write
 
 __all__ = ["Database", "connect", "read_only"]
+
+# In others of PostgreSQL some texts cannot be stored. SQL_ASCII is any bytes.
+_ENCODINGS = ("UTF8", "SQL_ASCII")
 
 # What a forked child must not close, ever: SQLite would remove the parent's log with the last connection that it knows.
 _LEFT_BEHIND: list[Any] = []
@@ -231,6 +234,9 @@ def _connect_server(target: Target, name: str) -> Database:
     database = Database(target, name, open_session(target, session_name(name)), None)
     try:
         with database.begin() as connection:
+            encoding = connection.execute(text("SHOW server_encoding")).scalar()
+            if encoding not in _ENCODINGS:
+                raise HistoryUnusable(target.in_quotes, f"its encoding is {encoding}; expected UTF8")
             holder = lock_session(connection, name)
             if holder is not None:
                 raise HistoryHeld(name, holder)

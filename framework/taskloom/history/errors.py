@@ -35,7 +35,7 @@ class Holder(NamedTuple):
     """How its database names it, if it does."""
 
     def __str__(self) -> str:
-        who = f"pid {self.pid}" if self.pid else "another session"
+        who = f"pid {self.pid}" if self.pid else "another program"
         if self.session:
             who += f" ({self.session})"
         return f"{who} on {self.where}" if self.where else who

@@ -10,7 +10,6 @@ import os
 import stat
 from typing import NamedTuple
 
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import HistoryUnusable
 from taskloom.history.failures import reason_of
 from taskloom.history.location import Target
@@ -74,7 +73,7 @@ def check_to_read(target: Target) -> None:
 
 def _check_folder(target: Target) -> None:
     folder = os.path.dirname(target.path)  # noqa: PTH120
-    where = f"folder {quoted(folder)}"
+    where = f"folder {folder!r}"
     if target.is_in_state_folder:
         _make_folders(folder)
     try:
@@ -82,7 +81,7 @@ def _check_folder(target: Target) -> None:
     except FileNotFoundError:
         raise OSError(f"{where} does not exist") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise OSError(f"{quoted(folder)} is not a folder")
+        raise OSError(f"{folder!r} is not a folder")
     link = os.lstat(folder)
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
         raise OSError(f"{where} is a symbolic link of uid {link.st_uid}")
@@ -108,7 +107,7 @@ def _make_folders(folder: str) -> None:
         except FileExistsError:
             pass  # another program was faster
         except OSError as error:
-            raise OSError(f"folder {quoted(each)} cannot be made: {reason_of(error)}") from error
+            raise OSError(f"folder {each!r} cannot be made: {reason_of(error)}") from error
 
 
 def _check_file(target: Target) -> None:
@@ -117,7 +116,7 @@ def _check_file(target: Target) -> None:
             status = os.lstat(target.path + suffix)
         except FileNotFoundError:
             continue
-        what = f"the file beside it, {quoted(os.path.basename(target.path) + suffix)}," if suffix else "it"  # noqa: PTH119
+        what = f"the file beside it, {os.path.basename(target.path) + suffix!r}," if suffix else "it"  # noqa: PTH119
         if stat.S_ISDIR(status.st_mode):
             raise OSError(f"{what} is a folder; expected a file")
         if stat.S_ISLNK(status.st_mode):

@@ -36,9 +36,9 @@ def is_foldable(row: Row) -> bool:
     Firings and restarts are foldable. A run that a user has started is not, nor is one that started unrecorded: its
     instant may occur twice.
     """
-    if row["outcome"] != "succeeded" or row["ended_at"] is None or row["is_unrecorded"]:
+    if row.get("outcome") != "succeeded" or row.get("ended_at") is None or row.get("is_unrecorded"):
         return False
-    return row["instant"] is not None or (row["attempt"] or 1) > 1
+    return row.get("instant") is not None or (row.get("attempt") or 1) > 1
 
 
 def fold(rows: Sequence[Row]) -> Folded:

@@ -18,7 +18,6 @@ import stat
 
 from sqlalchemy import Connection, text
 
-from taskloom.diagnostics import quoted
 from taskloom.history.errors import HistoryFailed, HistoryHeld, HistoryUnusable, Holder
 from taskloom.history.failures import reason_of
 from taskloom.history.files import FileId, file_id
@@ -106,7 +105,7 @@ class FileLock:
             try:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                    raise HistoryUnusable(self._shown, f"{quoted(self._path)} is not a regular file of this user")
+                    raise HistoryUnusable(self._shown, f"{self._path!r} is not a regular file of this user")
                 if stat.S_IMODE(status.st_mode) != _MODE:
                     os.fchmod(descriptor, _MODE)  # an unusual umask
                 holder = _lock_or_find_holder(descriptor)
@@ -186,7 +185,7 @@ def lock_schema(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("schema")})
 
 
-# `l.objsubid = 1`: a key of 64 bits. Of the session of another user the server tells the pid alone.
+# `objsubid = 1`: a key of 64 bits. The name and the address of a session are told to other users, too.
 _HOLDER = text("""
     SELECT l.pid AS pid, a.application_name AS application_name, host(a.client_addr) AS address
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid

@@ -11,6 +11,7 @@ from taskloom.history.errors import HistoryUnusable, PackageMissing
 from taskloom.history.failures import reason_of
 from taskloom.history.location import Target
 from taskloom.history.tables import SCHEMA
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     import psycopg
@@ -96,7 +97,7 @@ def session_class() -> Any:
                     ready = yield wanted
                     if mono() > deadline and not ready:
                         self.pgconn.finish()
-                        raise psycopg.OperationalError(f"the server has not answered for {ANSWER_SECONDS:.0f} s")
+                        raise psycopg.OperationalError(f"the server has not answered for {duration(ANSWER_SECONDS)}")
                     wanted = gen.send(ready)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]

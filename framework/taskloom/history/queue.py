@@ -3,7 +3,8 @@
 A later row with the same key takes the place of the earlier one, so the queued, started and ended of a short run are
 one row. Rows are whole: whatever was lost before, the last one says all.
 
-When there is no more room, rows go by rank, oldest first: log tails, then events, then runs that succeeded. Runs that
+When there is no more room, frequent firings are folded first, as retention does: nothing is lost by that but details.
+After that rows go by rank, oldest first: log tails, then events, then runs that succeeded. Runs that
 failed and actions go only when twice the room is full. Rows of what is alive (`Rank.ALIVE`) never go: there are as many
 as the program has jobs and runs.
 """
@@ -15,6 +16,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import chain
 from typing import Any, NamedTuple
+
+from taskloom.history.thinning import thin
 
 __all__ = [
     "MOST_BYTES",
@@ -131,6 +134,10 @@ class RowQueue:
         self._by_rank: dict[Rank, dict[Key, None]] = {rank: {} for rank in Rank}
         self._waiting: dict[Key, list[Done]] = {}
         self._group = 0
+        # Runs whose row was written while they were alive: to fold them takes a row that deletes it.
+        self._begun: set[Key] = set()
+        # How many succeeded runs may wait until it is tried again to fold them.
+        self._next_thinning = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -184,8 +191,11 @@ class RowQueue:
             size += entry.size
         for entry in chosen:
             self._remove(entry.row.key)
+            self._note_begun(entry.row)
             batch.rows.append(entry.row)
             batch.waiting.extend(self._waiting.pop(entry.row.key, ()))
+        if not self._rows:
+            self._next_thinning = 0
         return batch._replace(size=size)
 
     def take_waiting(self) -> list[Done]:
@@ -196,9 +206,7 @@ class RowQueue:
 
     def _put(self, row: Row, group: int, done: Done | None) -> list[Done]:
         self._remove(row.key)
-        self._rows[row.key] = entry = _Entry(row, row.size, group)
-        self._by_rank[row.rank][row.key] = None
-        self._count(entry, 1)
+        self._add(row, group)
         if done is not None:
             self._waiting.setdefault(row.key, []).append(done)
         return self._make_room()
@@ -218,11 +226,47 @@ class RowQueue:
         lost: list[Done] = []
         while self._tail_bytes > self._most_tail_bytes:
             lost += self._drop_oldest(Rank.TAIL)
+        if self._is_over(1) and len(self._by_rank[Rank.SUCCEEDED]) >= self._next_thinning:
+            self._thin()
         for ranks, factor in ((_SOFT_RANKS, 1), (_HARD_RANKS, _HARD)):
             for rank in ranks:
                 while self._by_rank[rank] and self._is_over(factor):
                     lost += self._drop_oldest(rank)
         return lost
+
+    def _note_begun(self, row: Row) -> None:
+        if row.table == "runs":
+            if row.rank is Rank.ALIVE and row.values is not None:
+                self._begun.add(row.key)
+            else:
+                self._begun.discard(row.key)
+
+    def _thin(self) -> None:
+        """Fold frequent firings; their events go, and nothing else is lost."""
+        succeeded = [key for key in self._by_rank[Rank.SUCCEEDED] if key not in self._waiting]
+        thinned = thin((key, self._rows[key].row.values or {}) for key in succeeded)
+        for key, values in thinned.changed.items():
+            entry = self._rows[key]
+            row = entry.row._replace(values=values)
+            self._count(entry, -1)
+            self._rows[key] = entry = entry._replace(row=row, size=row.size)
+            self._count(entry, 1)
+        gone = set(thinned.gone)
+        for key in gone:
+            group = self._rows[key].group
+            self._remove(key)
+            if key in self._begun:
+                self._add(Row(key, None, Rank.ALIVE), group)
+        for key in list(self._by_rank[Rank.EVENT]) if gone else ():
+            if ("runs", key[1], (self._rows[key].row.values or {}).get("run")) in gone:
+                self._remove(key)
+        # Not again for each row that comes: what could not be folded now will not be with a few more.
+        self._next_thinning = 2 * len(self._by_rank[Rank.SUCCEEDED])
+
+    def _add(self, row: Row, group: int) -> None:
+        self._rows[row.key] = entry = _Entry(row, row.size, group)
+        self._by_rank[row.rank][row.key] = None
+        self._count(entry, 1)
 
     def _is_over(self, factor: int) -> bool:
         return len(self._rows) > factor * self._most_rows or self.size > factor * self._most_bytes

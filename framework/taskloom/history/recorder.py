@@ -81,7 +81,8 @@ class Recorder:
         clock: Clock | None = None,
         queue: RowQueue | None = None,
     ) -> None:
-        clock = clock or MonotonicClock()
+        clock = MonotonicClock() if clock is None else clock
+        queue = RowQueue() if queue is None else queue
         self._target, self._start, self._mask = target, start.start, mask
         self._action_ids = count(1)
         self._stage = _Stage.NEW
@@ -89,7 +90,7 @@ class Recorder:
         self._wakeup = Wakeup()
         self._health = Health(log, clock)
         self._intake = Intake(
-            EventFold(start.start, mask), JobMemory(mask, is_fresh=is_fresh), queue or RowQueue(), self._wakeup.wake
+            EventFold(start.start, mask), JobMemory(mask, is_fresh=is_fresh), queue, self._wakeup.wake
         )
         places = Places(partial(connect, target, name), partial(Pruner, start=start.start, keep=keep, size=size))
         sources = Sources(log, tail_of, polls)

@@ -148,13 +148,13 @@ class Pruner:
         except BaseException:
             self._work = None
             raise
-        if not is_done:
-            self.due = now.mono
-        elif self._space.is_pinned:
+        if self._space.is_pinned:
             self.due = now.mono + PINNED_SECONDS
+        elif not is_done:
+            self.due = now.mono
         else:
             self.due = min(self._next_pass, self._next_ages)
-        return Pruned(deleted, folded, is_done, self._trouble())
+        return Pruned(deleted, folded, self.due > now.mono, self._trouble())
 
     def _duties(self, now: Moment) -> Iterator[Discarded]:
         """Return what is to be done, which goes on in the next step where this one ends."""
@@ -191,7 +191,8 @@ class Pruner:
             cutoff = self._ages.cutoff(now.wall, now.mono)
             mine = "" if self._ages.has_run_for_keep(now.mono) else self._start
             yield from self._counted(delete_aged(self._store, mine, cutoff, now.wall, self._slice_bytes))
-            self._space.stretch(0.0)
+            if self._space.is_stretched:  # less may be needed now
+                self._space.stretch(self._space.used(self._store) / RELIEVED)
         while self._space.shrink(self._store):
             yield Discarded(0)
 

@@ -86,7 +86,7 @@ class Space:
         return self.limit > self._limit
 
     def stretch(self, high: float) -> None:
-        """Take this as the room for rows if it is more than the limit; 0.0 to go back to the limit."""
+        """Take this as the room for rows if it is more than the limit leaves."""
         self.limit = max(self._limit, high + self.reserve)
 
     @property

@@ -243,6 +243,7 @@ class Writer:
             self._write_singly(batch.rows, start)
         self._check_file()
         self._rows = ()
+        self._health.heal(self._intake.dropped)
         while self._waiting:
             _call(self._waiting.popleft(), True)
         if self._pruner is not None:

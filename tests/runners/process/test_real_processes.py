@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support import process_tasks_of_runner as tasks
-from tests.support.descriptors import open_descriptors
+from tests.support.descriptors import no_descriptor_is_left
 
 from taskloom.core.inputs import RunEnded, RunStarted
 from taskloom.core.model import How, Reason, ReasonKind
@@ -71,15 +71,14 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench()
-    before = open_descriptors()
-    yield made
-    made.runner.close()
-    for handle in made.handles:
-        handle.kill()
-    for handle in made.handles:
-        assert handle.join(SOON)
-    assert made.runner.join(SOON)
-    assert open_descriptors() <= before
+    with no_descriptor_is_left():
+        yield made
+        made.runner.close()
+        for handle in made.handles:
+            handle.kill()
+        for handle in made.handles:
+            assert handle.join(SOON)
+        assert made.runner.join(SOON)
     assert made.bugs == []
 
 

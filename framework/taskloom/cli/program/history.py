@@ -117,7 +117,7 @@ class ProgramHistory:
 
     def _make(self, info: ProgramInfo, scheduler: Scheduler, ring: LogRing, *, is_fresh: bool) -> Recorder:
         from taskloom.history.errors import HistoryError
-        from taskloom.history.library import gauges_at_end, gauges_of
+        from taskloom.history.gauges import gauges_at_end, gauges_of
         from taskloom.history.log_tails import tail_of
         from taskloom.history.model import StartInfo
         from taskloom.history.recorder import Recorder
