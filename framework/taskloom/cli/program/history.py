@@ -225,7 +225,7 @@ class ProgramHistory:
             done(False)
 
     def note_signal(self, arrived: Signal, action: str, result: str = "") -> None:
-        """Record what a signal has done. Who sent it is not known."""
+        """Record what a signal has done. Its sender is not known."""
         if self._recorder is None:
             return
         from taskloom.history.model import ActionRow
@@ -259,7 +259,8 @@ class ProgramHistory:
         until = mono() + max(LEAST_SECONDS, min(most, deadline - mono()))
         is_written = recorder.finish(report(), code, until)
         state = recorder.state
-        recorder.close()
+        if is_written:
+            recorder.close()  # otherwise its thread may be in a call that does not return, and ends with the process
         if not is_written and self._console is not None:
             rows = f": {plural(state.queued, 'row')} missing" if state.queued else ""
             why = f" ({state.reason})" if state.reason else ""
