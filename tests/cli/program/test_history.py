@@ -331,18 +331,6 @@ def test_the_recorder_gets_each_event_and_with_an_end_what_the_run_has_reported(
     assert opened.events == [(started, None), (ended, RunGauges(None, {"lines": 3}, progress))]
 
 
-def test_a_firing_that_is_made_up_for_has_a_line(program: Program) -> None:
-    program.opened()
-    data = {"instant": "1970-01-01T00:10:00Z", "made_up": True}
-
-    program.history.put(event(EventName.QUEUED, data=data))
-    program.history.put(event(EventName.QUEUED, data={"instant": "1970-01-01T00:10:00Z"}))
-
-    [line] = program.lines
-    assert line.startswith("INFO web makes up for the firing at ")
-    assert line.endswith(", which passed while the program was down")
-
-
 def test_the_tail_of_a_log_has_the_lines_of_its_run_alone(program: Program) -> None:
     opened = program.opened()
     for run, text in (("web#1", "old"), ("web#2", "first"), ("tick#1", "other"), ("web#2", "second")):

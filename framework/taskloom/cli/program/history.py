@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskloom.cli.program.history_choice import INSTALL, MISSING, has_history, refuse_catching_up, require_history
-from taskloom.cli.program.history_lines import lost_line, made_up_line, paused_lines
+from taskloom.cli.program.history_lines import lost_line, paused_lines
 from taskloom.cli.program.signals import Signal
 from taskloom.cli.resources import needed
 from taskloom.clock import mono, wall
@@ -190,10 +190,6 @@ class ProgramHistory:
         self._recorder.put(event, self._gauges_at_end(event))
         if event.event is EventName.JOB_ADDED and event.job is not None:
             self._remembered.pop(event.job, None)
-        elif event.event is EventName.QUEUED and self._console is not None:
-            line = made_up_line(event)
-            if line is not None:
-                self._console.log(line, job=event.job or "taskloom")
 
     def record_instant(self, job: str, instant: float, done: Callable[[bool], None]) -> None:
         """Record that a run of the job starts for this instant, in seconds since the epoch; called by the scheduler."""
