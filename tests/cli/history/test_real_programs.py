@@ -64,11 +64,14 @@ def test_after_a_kill_the_runs_are_lost_before_and_after_the_next_start(
     command = [sys.executable, "-m", "taskloom", "run", "ever.yaml", *place]
     with subprocess.Popen(command, cwd=tmp_path, env=child_env, stderr=subprocess.PIPE, text=True) as program:
         assert program.stderr is not None
+        found: list[dict[str, Any]] = []
         for line in program.stderr:
-            runs = cli("history", *place, "-o", "json") if line.rstrip()[-1:].isdigit() else None
-            if runs is not None and runs.returncode == 0 and json.loads(runs.stdout)["runs"]:
+            if line.rstrip()[-1:].isdigit():
+                runs = cli("history", *place, "-o", "json")
+                found = json.loads(runs.stdout)["runs"] if runs.returncode == 0 else []
+            if found:
                 break
-        assert json.loads(runs.stdout)["runs"][0]["outcome"] is None
+        assert [run["outcome"] for run in found] == [None]
         os.kill(program.pid, signal.SIGKILL)
         program.wait()
 
