@@ -11,6 +11,7 @@ from taskloom.core.model import How, JobSpec, JobState
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.remembered import RememberedJob
 from taskloom.core.restoring import DELAY_SECONDS
+from taskloom.invariants.checker import check_events
 from taskloom.scheduler.fingerprint import fingerprint
 from taskloom.testing import make_job
 
@@ -106,6 +107,25 @@ def test_a_job_without_a_schedule_is_not_paused_by_what_it_remembers() -> None:
     host.start()
 
     assert not host.stage.lifecycle.jobs["a"].holds
+
+
+@pytest.mark.parametrize("before", [0, 2, 4])
+def test_a_job_is_flapping_with_the_restarts_of_the_last_start_and_its_events_say_so(before: int) -> None:
+    often = RestartPolicy(RestartWhen.ON_FAILURE, delay=1.0, factor=1.0, jitter=0.0)
+    host = RememberingProgram(make_job("a", restart=often), wall=1_000_000.0)
+    for _ in range(before):
+        fail(host.stage)
+        host.stage.advance(2)
+
+    host.restart_after(3.0)
+    for _ in range(5 - before):
+        fail(host.stage)
+        host.stage.advance(2)
+    fail(host.stage)
+
+    assert len(events_of(host.stage, EventName.FLAPPING)) == 1
+    assert len(events_of(host.stage, EventName.JOB_ADDED)[0].data.get("restart_ages", ())) == before
+    assert check_events(host.stage.history.events) == []
 
 
 def test_without_a_history_no_event_has_a_fingerprint() -> None:

@@ -172,7 +172,7 @@ def test_a_write_that_takes_long_is_shown_while_it_takes(tmp_path: Path, monkeyp
         assert hangs.wait(PATIENCE)
         during = bench.recorder.state
         go_on.set()
-        bench.until_written()
+        assert bench.finish()
 
         assert during.kind == "degraded"
         assert "a write has taken" in during.reason

@@ -47,7 +47,7 @@ class Killed:
         self._begin, self._stored, self._seed = begin, stored, seed
         self._random = random.Random(seed)
         self._acknowledged: set[str] = set()
-        self._asked = 0
+        self._tried = self._asked = 0
         self._lost: dict[tuple[str, str], Row] = {}
         self._orphans: set[tuple[str, str]] = set()
         self.told = ""
@@ -88,7 +88,8 @@ class Killed:
         """Ask for some actions, one after the other, and wait for the kill."""
         left = self._random.randrange(20)
         while not keeper.has_ended and left:
-            text = f"seed {self._seed} action {self._asked}"
+            self._tried += 1
+            text = f"seed {self._seed} action {self._tried}."
             action, job = self._random.choice(ACTIONS), self._random.choice(ASKED)
             try:
                 reply = keeper.ask(f"/v1/jobs/{job}/{action}", text=text)

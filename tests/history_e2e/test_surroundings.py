@@ -81,7 +81,7 @@ def test_a_task_that_forks_leaves_the_database_and_its_lock_alone(
 
 
 def test_a_child_that_lives_on_does_not_hold_the_lock(keep: Keep, file: StoredHistory, tmp_path: Path) -> None:
-    jobs = JOBS + "  outside: {task: command, params: {run: [sleep, '1000']}}\n"
+    jobs = JOBS + "  outside: {task: command, params: {argv: [sleep, '1000']}}\n"
     keeper = keep(jobs, file)
     keeper.until_row("runs", job="outside")
     keeper.program.process.kill()
@@ -98,7 +98,7 @@ def test_a_child_that_lives_on_does_not_hold_the_lock(keep: Keep, file: StoredHi
 def test_a_task_that_closes_all_descriptors_does_not_stop_the_jobs(keep: Keep, file: StoredHistory) -> None:
     keeper = keep(JOBS + "  closes: {task: closer, start: {delay: 1s}}\n", file)
     keeper.until_row("runs", job="often")
-    keeper.program.wait_for("has closed all descriptors of the program")
+    keeper.until("its descriptors are closed", lambda: not [n for n in open_files(keeper.pid).values() if "runs" in n])
 
     keeper.program.send(signal.SIGTERM)
 
@@ -172,7 +172,7 @@ def test_the_end_by_a_signal_is_recorded_with_its_reason(keep: Keep, file: Store
     [start] = file.rows("starts")
     assert (start["how"], start["exit_code"]) == ("ended", code)
     assert start["report"]["jobs" if "jobs" in start["report"] else "runs"]
-    assert file.rows("actions")[-1]["caller"]["signal"] == signal.Signals(number).name.removeprefix("SIG")
+    assert file.rows("actions")[-1]["caller"]["signal"] == signal.Signals(number).name
 
 
 def test_a_kill_tells_when_each_run_last_polled(keep: Keep, file: StoredHistory) -> None:

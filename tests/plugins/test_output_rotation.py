@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.descriptors import no_descriptor_is_left, open_descriptors
 from tests.support.outputs import files, target
 
 from taskloom import TaskFailure
@@ -29,8 +30,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("logs").mkdir()
 
 
-def open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+def opened_logs() -> list[str]:
+    """Return the paths of the open files in `logs`, as the kernel tells them."""
+    found = [os.readlink(f"/proc/self/fd/{number}") for number in open_descriptors()]  # noqa: PTH115
+    return [path for path in found if path.startswith(str(Path("logs").absolute()))]
 
 
 def move() -> None:
@@ -313,17 +316,17 @@ def test_a_new_file_is_never_readable_by_more_users_than_the_former_one(mode: in
 
 
 def test_each_reopening_is_logged_and_leaves_no_descriptor_open() -> None:
+    the_file = [str(Path("logs/out").absolute())]
     with FakeContext() as ctx:
         opened = FileTarget(ctx, "logs/out")
-        before = open_descriptors()
         for _ in range(3):
             remove()
             opened.write(b"1\n")
-        assert open_descriptors() == before
+            assert opened_logs() == the_file, "and not the removed one"
         opened.close()
 
         assert ctx.messages == ["opened logs/out again: the former file was moved or removed"] * 3
-    assert open_descriptors() < before
+    assert opened_logs() == []
 
 
 def test_a_relative_path_in_a_working_directory_that_is_gone_is_a_clear_failure(tmp_path: Path) -> None:
@@ -336,13 +339,10 @@ def test_a_relative_path_in_a_working_directory_that_is_gone_is_a_clear_failure(
 
 
 def test_a_file_that_cannot_be_opened_leaves_no_descriptor_open() -> None:
-    before = open_descriptors()
-
-    for path in ("missing/out", "logs", "/", "x" * 300, "a\0b"):
-        with pytest.raises(OutputError), target(path):
-            pass
-
-    assert open_descriptors() == before
+    with no_descriptor_is_left():
+        for path in ("missing/out", "logs", "/", "x" * 300, "a\0b"):
+            with pytest.raises(OutputError), target(path):
+                pass
 
 
 def test_a_last_line_that_another_writer_is_about_to_end_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,7 +256,7 @@ def test_a_stop_wakes_it_while_a_name_is_looked_up(
     start: Start, out: Path, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing can interrupt the resolver: its helper thread is left behind and ends when the resolver returns."""
-    release = threading.Event()
+    release, before = threading.Event(), {*threading.enumerate()}
 
     def resolve(*_: Any, **options: Any) -> object:
         if not options.get("flags", 0) & socket.AI_NUMERICHOST:
@@ -269,7 +269,7 @@ def test_a_stop_wakes_it_while_a_name_is_looked_up(
 
     reader.stop()
 
-    helpers = [thread for thread in threading.enumerate() if thread.name == "job-lookup"]
+    helpers = [thread for thread in {*threading.enumerate()} - before if thread.name == "job-lookup"]
     assert [helper.daemon for helper in helpers] == [True]
     release.set()
     helpers[0].join(20)

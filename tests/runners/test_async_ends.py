@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -119,6 +119,7 @@ def test_a_thread_of_the_executor_holds_the_end_of_the_run(bench: Any, arrived: 
     let_go = threading.Event()
     context: contextvars.ContextVar[str] = contextvars.ContextVar("context")
     seen: list[str] = []
+    before = {*threading.enumerate()}
 
     def block() -> None:
         seen.append(context.get())
@@ -139,7 +140,7 @@ def test_a_thread_of_the_executor_holds_the_end_of_the_run(bench: Any, arrived: 
     assert was_alive == [False, True]
     assert report.how is How.CANCELLED
     assert seen == ["the caller's"]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("job-thread")]
+    assert not [each for each in {*threading.enumerate()} - before if each.name.startswith("job-thread")]
 
 
 def test_a_task_that_exits_while_it_ends_does_not_leave_threads_behind(bench: Any) -> None:
@@ -176,21 +177,24 @@ def test_a_thread_may_call_the_loop_until_it_ends(bench: Any) -> None:
     async def answer() -> int:
         return 42
 
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            tasks_have_ended.set()  # the generators that are left end after the tasks that are left
+
     async def run(ctx: AsyncContext) -> None:
         loop = asyncio.get_running_loop()
-        has_begun = threading.Event()
 
         def ask() -> None:
-            has_begun.set()
-            assert not let_go.wait(0.01)
+            assert tasks_have_ended.wait(SOON)
             seen.append(asyncio.run_coroutine_threadsafe(answer(), loop).result(SOON))
 
-        keep.append(loop.run_in_executor(None, ask))
-        while not has_begun.is_set():
-            await turn()
+        keep.extend([numbers(), loop.run_in_executor(None, ask)])
+        await anext(keep[0])
 
-    keep: list[object] = []
-    let_go = threading.Event()
+    keep: list[Any] = []
+    tasks_have_ended = threading.Event()
     report = ends_as(bench, run)
 
     assert report.error is None

@@ -3,9 +3,11 @@
 python -m tests.support.killed_hosts DATABASE ACKNOWLEDGED
 
 Forking makes the start of a host cheap: all is imported already, and no thread runs in the parent. For each line of its
-input, the seconds until a kill, one host is started and killed, and one line is printed: the second of the kill, on the
-monotonic clock, and the host's process id. A host writes to the file ACKNOWLEDGED after the commit of each row that it
-was promised, and before it puts each event: lines of `instant JOB SECONDS`, `action TEXT`, `event PID SEQ MONO`.
+input one host is started and killed: `start 0.2` is 0.2 seconds after its start, `first 0.2` after its first action was
+acknowledged. Then one line is printed: the second of the kill, on the monotonic clock, and the process id.
+
+A host writes to the file ACKNOWLEDGED after the commit of each row that it was promised, and before it puts each event:
+lines of `instant JOB SECONDS`, `action TEXT`, `event PID SEQ MONO`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from taskloom.history.model import ActionRow, StartInfo
 from taskloom.history.recorder import Recorder
 
 NAME = "hosts"
+# Reached only when a test fails.
+PATIENCE_SECONDS = 60.0
 
 
 class Acknowledged:
@@ -64,9 +68,8 @@ def tick(ctx: Context) -> None:
 
 
 def fail(ctx: Context) -> None:
-    """Log, and fail."""
-    ctx.log.warning("attempt %d fails", ctx.attempt)
-    raise OSError("no such device")
+    """Fail."""
+    raise OSError(f"attempt {ctx.attempt} finds no device")
 
 
 def brief(_: Context) -> None:
@@ -86,8 +89,8 @@ def jobs() -> list[Job]:
     ]
 
 
-def host(database: str, path: str) -> None:
-    """Run the jobs with a history until killed."""
+def host(database: str, path: str, first: int) -> None:
+    """Run the jobs with a history until killed. `first`: a descriptor to close once an action was acknowledged."""
     acknowledged = Acknowledged(path)
     info = StartInfo(start=uuid.uuid4().hex[:12], since=time.time(), pid=os.getpid())
     recorder = Recorder(
@@ -115,19 +118,27 @@ def host(database: str, path: str) -> None:
 
         recorder.put_action(ActionRow(time.time(), "start", ("brief",), {"pid": os.getpid()}, text, "started"), done)
         is_done.wait()
+        if number == 0:
+            os.close(first)
 
 
 def main(database: str, acknowledged: str) -> None:
     """Fork a host for each line of the input, and kill it."""
     for line in sys.stdin:
+        since, seconds = line.split()
+        reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                host(database, acknowledged)
+                host(database, acknowledged, writing)
             finally:
                 os._exit(9)
+        os.close(writing)
         handle = os.pidfd_open(pid)
-        ended_early, _, _ = select.select([handle], [], [], float(line))
+        if since == "first":
+            select.select([reading], [], [], PATIENCE_SECONDS)
+        ended_early, _, _ = select.select([handle], [], [], float(seconds))
+        os.close(reading)
         os.close(handle)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)

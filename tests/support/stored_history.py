@@ -6,11 +6,14 @@ Nothing here writes. A file that is not there yet, or has no tables yet, has no 
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from taskloom.invariants.checker import check_events
 
@@ -55,12 +58,17 @@ class StoredHistory:
     def _query_file(self, statement: str, values: tuple[object, ...]) -> list[Row]:
         if not Path(self.place).exists():
             return []
-        connection = sqlite3.connect(f"{Path(self.place).absolute().as_uri()}?mode=ro", uri=True, timeout=30)
         try:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(statement, values)]
-        finally:
-            connection.close()
+            return _query(f"{Path(self.place).absolute().as_uri()}?mode=ro", statement, values)
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+        # It was killed while the tables were made: the next writer takes that back. A copy shows what it will find.
+        with tempfile.TemporaryDirectory() as folder:
+            for suffix in ("", "-journal", "-wal"):
+                if Path(self.place + suffix).exists():
+                    shutil.copy(self.place + suffix, f"{folder}/{Path(self.place).name}{suffix}")
+            return _query(f"file:{quote(folder)}/{quote(Path(self.place).name)}", statement, values)
 
     def _query_server(self, statement: str, values: tuple[object, ...]) -> list[Row]:
         import psycopg
@@ -86,6 +94,15 @@ class StoredHistory:
             if part.exists():
                 found |= part.stat().st_mode & 0o777
         return found
+
+
+def _query(uri: str, statement: str, values: tuple[object, ...]) -> list[Row]:
+    connection = sqlite3.connect(uri, uri=True, timeout=30)
+    try:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(statement, values)]
+    finally:
+        connection.close()
 
 
 def _decoded(name: str, value: object) -> object:

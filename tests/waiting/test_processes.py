@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.descriptors import no_descriptor_is_left
 
 from taskloom import waiting
 from taskloom.errors import Cancelled
@@ -67,10 +68,6 @@ def await_end(pid: int) -> None:
 
 def collect(ctx: FakeContext, argv: list[str], **options: Any) -> list[Any]:
     return list(waiting.process(ctx, argv, **options))
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 # -- lines
@@ -211,19 +208,18 @@ def test_a_missing_program_or_directory_is_named(ctx: FakeContext, tmp_path: Pat
 def test_no_descriptor_and_no_zombie_is_left(ctx: FakeContext) -> None:
     ctx.fileno()
     gc.collect()  # what other tests have left
-    before = open_descriptors()
 
-    for script in ("true", "exit 1", "echo 1; echo 2"):
-        with pytest.raises((subprocess.CalledProcessError, StopIteration)):
-            lines = waiting.process(ctx, shell(script))
-            while True:
-                next(lines)
-    for line in waiting.process(ctx, shell("echo $$; exec sleep 1000"), grace=LONG):
-        child = int(line)
-        break
-    gc.collect()
+    with no_descriptor_is_left():
+        for script in ("true", "exit 1", "echo 1; echo 2"):
+            with pytest.raises((subprocess.CalledProcessError, StopIteration)):
+                lines = waiting.process(ctx, shell(script))
+                while True:
+                    next(lines)
+        for line in waiting.process(ctx, shell("echo $$; exec sleep 1000"), grace=LONG):
+            child = int(line)
+            break
+        gc.collect()
 
-    assert open_descriptors() == before
     with pytest.raises(ChildProcessError):
         os.waitpid(child, os.WNOHANG)
 

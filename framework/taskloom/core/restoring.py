@@ -1,8 +1,8 @@
 """Give a job that is declared what it remembers from earlier starts of the program.
 
 A pause goes on, the restarts of the last start count for the limit, and a schedule that catches up knows which instants
-have passed since its last one. The last is forgotten if the declaration has another fingerprint. What is said to be in
-the future is dropped, because the wall clock was set back since: it would hold for an unknown time.
+have passed since its last one. The last is forgotten if the declaration has another fingerprint. Times in the future
+are dropped, because the wall clock was set back since: they would hold for an unknown time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from taskloom.core.model import Hold, JobSpec, Moment, Reason, ReasonKind
 from taskloom.core.policies import StartMode
 from taskloom.core.records import JobRecord
 from taskloom.core.remembered import Recollection, RememberedJob
-from taskloom.core.restart import Backoff
+from taskloom.core.restart import FLAPPING_SECONDS, Backoff
 from taskloom.core.store import JobStore
 
 __all__ = ["DELAY_SECONDS", "declare"]
@@ -35,13 +35,16 @@ def declare(store: JobStore, spec: JobSpec, memory: Recollection) -> JobRecord:
     paused_since = remembered.paused_since if remembered is not None and spec.schedule is not None else None
     if paused_since is not None:
         data["paused_since"] = format_wall(paused_since)
+    backoff = _backoff(remembered, store.now) if remembered is not None else None
+    if backoff is not None and (ages := _recent(backoff, store.now)):
+        data["restart_ages"] = ages
     job = store.declare(spec, data)
     if remembered is None:
         return job
     if paused_since is not None:
         reason = Reason(ReasonKind.USER, remembered.paused_reason)
         store.hold(job, Hold.PAUSED, reason, _moment(paused_since, store.now))
-    job.backoff = _backoff(remembered, store.now)
+    job.backoff = backoff
     if remembered.fingerprint == fingerprint:
         _restore_schedule(job, remembered, store.now)
     return job
@@ -69,6 +72,12 @@ def _backoff(remembered: RememberedJob, now: Moment) -> Backoff | None:
     is_recent = not times or now.mono - times[-1] <= DELAY_SECONDS
     backoff = Backoff(max(0.0, remembered.restart_delay) if is_recent else 0.0, deque(times))
     return backoff if backoff.has_history else None
+
+
+def _recent(backoff: Backoff, now: Moment) -> list[float]:
+    """Return how many seconds ago the latest restarts were: with them the job may soon be flapping."""
+    ages = [round(now.mono - time, 6) for time in backoff.times]
+    return [age for age in ages if age < FLAPPING_SECONDS]
 
 
 def _moment(wall: float, now: Moment) -> Moment:

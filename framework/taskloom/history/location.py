@@ -1,4 +1,4 @@
-"""Where a history is: the folder of a user's state, and what a path or a URL means.
+"""The place of a history: the folder of a user's state, and what a path or a URL means.
 
 `sqlite:///PATH` and a plain path with a slash are a file: all that follows is the path as it is written, relative to
 the working directory; `~` is expanded. `postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE` is a server.
@@ -51,7 +51,7 @@ class Target:
     url: str = ""
     """For PostgreSQL, without a password."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """What libpq is given, with the password if there is one."""
+    """For libpq, with the password if there is one."""
 
     @property
     def shown(self) -> str:

@@ -112,6 +112,11 @@ class EventRules:
         self.jobs.add(fact.job or "")
         if "paused_since" in fact.data:
             self.paused.add(fact.job or "")
+        for age in fact.data.get("restart_ages", ()):  # of earlier starts of the program
+            self._restarted(fact.job or "", fact.mono - age)
+
+    def _restarted(self, job: str, mono: float) -> None:
+        self._restarts.setdefault(job, deque(maxlen=FLAPPING_RESTARTS)).append(mono)
 
     def _skipped(self, fact: Fact) -> None:
         if fact.reason is None:
@@ -153,7 +158,7 @@ class EventRules:
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
             early = duration(last.restart_at - fact.mono)
             self._report("I6", fact, f"{fact.run} was restarted {early} too early")
-        self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS)).append(fact.mono)
+        self._restarted(fact.job or "", fact.mono)
 
     def _started(self, fact: Fact, run: RunFacts) -> None:
         if run.started is not None or run.ready is not None or run.ended is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.descriptors import open_descriptors
+from tests.support.descriptors import no_descriptor_is_left
 from tests.support.fake_supervisor import WHY, ProcessBench
 from tests.support.scripted_supervisor import ScriptedSupervisors
 from tests.support.strikes import strike_each_line
@@ -46,7 +46,6 @@ RUNS = 2
 def strike_io_thread(monkeypatch: pytest.MonkeyPatch, first: int, step: int) -> int:
     """Let two runs begin, be cancelled and end, with a strike at each `step`th line; return how many were struck."""
     struck = 0
-    descriptors = open_descriptors()
 
     def trial() -> None:
         nonlocal struck
@@ -71,9 +70,9 @@ def strike_io_thread(monkeypatch: pytest.MonkeyPatch, first: int, step: int) -> 
         struck += bool(bench.bugs)
         assert len(bench.bugs) >= len(internal)
 
-    for _ in strike_each_line("taskloom-processes", PLACES, trial, first=first, step=step):
-        pass
-    assert open_descriptors() == descriptors
+    with no_descriptor_is_left():
+        for _ in strike_each_line("taskloom-processes", PLACES, trial, first=first, step=step):
+            pass
     return struck
 
 

@@ -10,7 +10,7 @@ import click
 from taskloom.errors import TaskloomError
 
 if TYPE_CHECKING:
-    from taskloom.cli.history.common import Chosen
+    from taskloom.cli.history.chosen import Chosen
     from taskloom.history.read_rows import StartEntry
 
 __all__ = ["failed_runs_of_history", "jobs_of_history", "names_of_histories", "starts_of_history"]
@@ -62,7 +62,7 @@ def failed_runs_of_history(ctx: click.Context) -> list[tuple[str, str]]:
 
 def _asked(ctx: click.Context, ask: Callable[[Chosen], Found], nothing: Found) -> Found:
     """Return the answer of a history that is a file: a server may be far away, and the shell waits."""
-    from taskloom.cli.history.common import chosen_history
+    from taskloom.cli.history.chosen import chosen_history
 
     given = {name: ctx.params.get(name) for name in ("name", "path", "database")}
     if "://" in (given["database"] or ""):

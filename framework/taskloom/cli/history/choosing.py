@@ -15,7 +15,7 @@ from taskloom.text import did_you_mean, first_of
 __all__ = ["NoHistory", "NotInHistory", "Place", "SeveralHistories", "meant_name", "meant_place", "names_in"]
 
 _MOST_NAMED = 10
-# As values of TASKLOOM_HISTORY these say whether a program keeps a history, and not where.
+# Values of TASKLOOM_HISTORY that switch the history of a program on or off, and name no place.
 _WORDS = ("on", "off", "true", "false")
 
 

@@ -13,7 +13,8 @@ from taskloom.cli.control.common import ControlExit, line_shape, output_option
 from taskloom.cli.control.instants import Since, read_instant
 from taskloom.cli.control.shown_status import Line, show_lines
 from taskloom.cli.echo import echo_error, echo_json
-from taskloom.cli.history.common import Chosen, chosen_history, history_options, reads_history
+from taskloom.cli.history.chosen import Chosen, chosen_history
+from taskloom.cli.history.common import history_options, reads_history
 from taskloom.cli.history.meant_jobs import meant_jobs
 from taskloom.cli.history.row_tables import JobHistory, Shape, action_lines, job_lines, run_lines, start_lines
 from taskloom.clock import wall
@@ -126,8 +127,7 @@ class _Runs(NamedTuple):
             few = first_of(self.left_out, _MOST_NAMED)
             notes.append(f"{plural(len(self.left_out), 'more job')}: {few}; add -n N or JOB to see them")
         if self.page.older:
-            rows = "run" if self.page.older == 1 else "runs"
-            notes.append(f"{self.page.older:,} older {rows}; add -n N to see more of them")
+            notes.append(_older(self.page.older, "run"))
         return notes
 
     def data(self) -> dict[str, Any]:
@@ -173,8 +173,11 @@ _Shown = _Runs | _Actions | _Starts
 def _page_notes(chosen: Chosen, page: Page, noun: str) -> list[str]:
     if not page.rows:
         return [f"the history of {chosen.name!r} has no such {noun}s"]
-    more = "" if page.older == 1 else "s"
-    return [f"{page.older:,} older {noun}{more}; add -n N to see more of them"] if page.older else []
+    return [_older(page.older, noun)] if page.older else []
+
+
+def _older(count: int, noun: str) -> str:
+    return f"{plural(count, f'older {noun}')}; add -n N to see more of them"
 
 
 def _show(shown: _Shown, *, wants_json: bool) -> None:

@@ -12,7 +12,8 @@ from taskloom.cli.control.common import ControlExit, line_shape, output_option
 from taskloom.cli.control.shown_status import show_lines
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.history.choosing import NotInHistory
-from taskloom.cli.history.common import Chosen, chosen_history, history_options, reads_history
+from taskloom.cli.history.chosen import Chosen, chosen_history
+from taskloom.cli.history.common import history_options, reads_history
 from taskloom.cli.history.row_tables import Shape, run_lines
 from taskloom.cli.history.row_texts import how_text, time_text
 from taskloom.clock import wall

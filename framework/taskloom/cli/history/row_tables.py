@@ -19,12 +19,12 @@ _BOLD, _RED, _YELLOW = "1", "31", "33"
 
 
 class Shape(NamedTuple):
-    """Where tables are shown."""
+    """The room for a table, and the present."""
 
     line_width: int | None
     """The columns of the terminal; None for a file."""
     mark: str
-    """What stands for the part of a text that is left out."""
+    """It stands for the part of a text that is left out."""
     now: float
     """Seconds since the epoch."""
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from taskloom.cli.control.common import ControlExit
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.history.choosing import NotInHistory
-from taskloom.cli.history.common import Chosen, chosen_history, reads_history
+from taskloom.cli.history.chosen import Chosen, chosen_history
+from taskloom.cli.history.common import reads_history
 from taskloom.cli.history.row_texts import outcome_text, time_text
 from taskloom.clock import wall
 from taskloom.diagnostics import quoted
