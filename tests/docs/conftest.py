@@ -63,6 +63,7 @@ _VARIABLE = (
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d+(\.\d+)? ?m?s\b"), "SECONDS"),
     (re.compile(r"://@[0-9a-f]+"), "://@NAME"),  # the kernel's choice
+    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8}\b"), "START"),  # the id of a start of the program
     (re.compile(r"-{3,}|─{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )

@@ -137,12 +137,15 @@ def test_a_lock_that_was_given_up_on_the_server_is_noticed(target: Target) -> No
 
 def test_a_silent_server_is_given_up(target: Target, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql_session, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setitem(postgresql_session.WIRE, "connect_timeout", 2)  # the least that libpq knows
     with opened(target) as database:
         postgres.pause()
         try:
             with pytest.raises(HistoryFailed, match="the server has not answered for 500ms"):
                 write(database, runs, RUN)
             assert not database.is_usable
+            with pytest.raises(HistoryFailed, match="timeout expired"):
+                connect(target, "other")
         finally:
             postgres.resume()
 

@@ -8,7 +8,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec
 from taskloom.core.remembered import Recollection, RememberedJob
-from taskloom.core.remembering import Remembering, with_instant
+from taskloom.history.memory import JobMemory
 from taskloom.scheduler.fingerprint import fingerprint
 from taskloom.testing.clock import VirtualClock
 
@@ -36,6 +36,8 @@ class RememberingProgram:
 
     def start(self) -> None:
         """Start the program, with all jobs."""
+        self._committed: list[tuple[str, float]] = []
+        self._durable = 0
         self.stage = HandDrivenCore(VirtualClock(0.0, self.wall))
         self.stage.send(inputs.AddJobs(self.specs, self.recollection()))
         self.stage.start_all()
@@ -62,16 +64,19 @@ class RememberingProgram:
                 self.stage.ended(job.run.id)
 
     def commit(self, job: str, instant: float) -> None:
-        """Record an instant, as the history does before the run starts."""
-        before = self.remembered.get(job) or RememberedJob(self.recollection().fingerprints[job], self.now)
-        self.remembered[job] = with_instant(before, instant, self.now)
+        """Record an instant, as the history does before the run starts, and with it all events so far."""
+        self._committed.append((job, instant))
+        self._durable = len(list(self.stage.history.events))
 
     def kill(self, lost_events: int = 0) -> None:
         """End the present start at once; its last events did not reach the history."""
         events = list(self.stage.history.events)
-        memory = Remembering(self.remembered)
-        for event in events[: len(events) - lost_events]:
-            memory.apply(event)
+        memory = JobMemory()
+        memory.load(self.remembered)
+        for event in events[: max(len(events) - lost_events, self._durable)]:
+            memory.add(event)
+        for job, instant in self._committed:
+            memory.record(job, instant)
         self.remembered = memory.jobs
         self.wall = self.now
 

@@ -35,7 +35,8 @@ class WatchedScheduler(Scheduler):
 
     @property
     def events(self) -> list[Event]:
-        """The events so far, in order."""
+        """The events so far, in order: all that came before this call, although they are recorded a moment later."""
+        self._listener.flush(PATIENCE_SECONDS)
         with self._changed:
             return list(self._recorded)
 

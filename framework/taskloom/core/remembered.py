@@ -1,4 +1,4 @@
-"""What a job remembers from earlier starts of the program, if a history is kept."""
+"""The memory of a job: what is restored from earlier starts of the program, if a history is kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["NOTHING_REMEMBERED", "Recollection", "RememberedJob"]
+from taskloom.core.policies import HELD_BACK_SECONDS
+
+__all__ = ["NOTHING_REMEMBERED", "Recollection", "RememberedJob", "latest_instant"]
 
 
 class RememberedJob(NamedTuple):
@@ -36,3 +38,13 @@ class Recollection(NamedTuple):
 
 
 NOTHING_REMEMBERED = Recollection()
+
+
+def latest_instant(old: float | None, new: float | None) -> float | None:
+    """Return the later instant of a job: `new` is the one that has come last. Both in seconds since the epoch.
+
+    If the old one is so far ahead that the wall clock was corrected since, the new one counts.
+    """
+    if old is None or new is None:
+        return new if old is None else old
+    return new if new > old or old - new > HELD_BACK_SECONDS else old

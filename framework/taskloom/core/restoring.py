@@ -1,8 +1,8 @@
 """Give a job that is declared what it remembers from earlier starts of the program.
 
 A pause goes on, the restarts of the last start count for the limit, and a schedule that catches up knows which instants
-have passed since its last one. The last is forgotten if the declaration has another fingerprint. What is said to be in
-the future is dropped, because the wall clock was set back since: it would hold for an unknown time.
+have passed since its last one. The last is forgotten if the declaration has another fingerprint. Times in the future
+are dropped, because the wall clock was set back since: they would hold for an unknown time.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ try:
 except ImportError as error:
     raise PackageMissing("sqlalchemy", "history", "" if error.name == "sqlalchemy" else str(error)) from error
 
-from taskloom.history.failures import in_words
+from taskloom.history.failures import explaining
 from taskloom.history.files import BESIDE, FileId, file_id, make_file_ready, make_folder_ready
 from taskloom.history.locks import FileLock, has_session_lock, lock_session, session_name
 from taskloom.history.postgresql_session import open_session
@@ -46,7 +46,7 @@ __all__ = ["Database", "connect", "read_only"]
 # In others of PostgreSQL some texts cannot be stored. SQL_ASCII is any bytes.
 _ENCODINGS = ("UTF8", "SQL_ASCII")
 
-# What a forked child must not close, ever: SQLite would remove the parent's log with the last connection that it knows.
+# A forked child must never close these: SQLite would remove the parent's log with the last connection that it knows.
 _LEFT_BEHIND: list[Any] = []
 
 
@@ -78,7 +78,7 @@ class Database:
         """
         if not self.is_usable:
             raise HistoryFailed(self.target.in_quotes, "the connection is closed")
-        with in_words(self.target), self._connection.begin():
+        with explaining(self.target), self._connection.begin():
             if self._lock is not None:
                 # Not when the first row is written: then a reader's lock could no longer be waited for.
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -89,7 +89,7 @@ class Database:
         """Give the driver's connection, in no transaction: for PRAGMAs of SQLite. Raises HistoryError."""
         if not self.is_usable:
             raise HistoryFailed(self.target.in_quotes, "the connection is closed")
-        with in_words(self.target):
+        with explaining(self.target):
             yield self._driver
 
     @property
@@ -104,7 +104,7 @@ class Database:
         if self._lock is None:
             with self.begin() as connection:
                 return not has_session_lock(connection, self.name)
-        with in_words(self.target, OSError):
+        with explaining(self.target, OSError):
             return self._file is None or file_id(self.target.path) != self._file or not self._lock.is_held()
 
     def move_aside(self) -> str:
@@ -167,7 +167,7 @@ def connect(target: Target, name: str) -> Database:
     Raises HistoryHeld if another program writes it, HistoryTooNew, HistoryCorrupt, PackageMissing, HistoryUnusable for
     what the user has to change, and HistoryFailed for what may work later. All are HistoryError.
     """
-    with in_words(target, OSError):
+    with explaining(target, OSError):
         return _connect_file(target, name) if target.kind == "sqlite" else _connect_server(target, name)
 
 
@@ -179,11 +179,11 @@ def read_only(target: Target) -> Iterator[Connection]:
     HistoryTooNew, HistoryOutdated, and other HistoryErrors.
     """
     with ExitStack() as closing:
-        with in_words(target, OSError):
+        with explaining(target, OSError):
             connection = closing.enter_context(_reading(target))
             if not check_revision(connection, target):
                 raise HistoryAbsent(target.in_quotes)
-        with in_words(target):
+        with explaining(target):
             yield connection
 
 
@@ -225,7 +225,7 @@ def _connect_file(target: Target, name: str) -> Database:
 
 def _open_file(target: Target, name: str, lock: FileLock, moved: str) -> Database:
     make_file_ready(target)
-    with in_words(target):
+    with explaining(target):
         driver = open_to_write(target)
     return _made_ready(Database(target, name, driver, lock, moved))
 
@@ -267,7 +267,7 @@ def _move_aside(target: Target) -> str:
     while os.path.lexists(new):
         number += 1
         new = f"{first}-{number}"
-    with in_words(target, OSError):
+    with explaining(target, OSError):
         # The log first: with another file of the same name it would be applied to that.
         for suffix in (*BESIDE, ""):
             try:

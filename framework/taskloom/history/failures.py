@@ -1,4 +1,4 @@
-"""What an error of a database means, in words: SQLite's, PostgreSQL's, and the file system's."""
+"""The meaning of an error of a database, in words: SQLite's, PostgreSQL's, and the file system's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryFailed
 from taskloom.history.location import Target
 from taskloom.text import printable, shortened
 
-__all__ = ["explained", "in_words", "reason_of"]
+__all__ = ["explained", "explaining", "reason_of"]
 
 # The low byte of an extended result code is the kind.
 _KIND = 0xFF
@@ -73,7 +73,7 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def in_words(target: Target, *others: type[Exception]) -> Iterator[None]:
+def explaining(target: Target, *others: type[Exception]) -> Iterator[None]:
     """Turn each error of the database, of its driver and of these `others` into a HistoryError."""
     try:
         yield

@@ -90,7 +90,7 @@ class Health:
         """Record why some rows cannot be written at the moment; "" if all can."""
         before = self._limit[0] if self._limit is not None else ""
         if reason and not before:
-            self._log("warning", f"the history is degraded: {reason}")
+            self._log("warning", reason)
         elif before and not reason:
             self._log("info", "the history takes all rows again")
         if reason != before:

@@ -1,4 +1,4 @@
-"""Where a history is: the folder of a user's state, and what a path or a URL means.
+"""The place of a history: the folder of a user's state, and what a path or a URL means.
 
 `sqlite:///PATH` and a plain path with a slash are a file: all that follows is the path as it is written, relative to
 the working directory; `~` is expanded. `postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE` is a server.
@@ -51,7 +51,7 @@ class Target:
     url: str = ""
     """For PostgreSQL, without a password."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """What libpq is given, with the password if there is one."""
+    """For libpq, with the password if there is one."""
 
     @property
     def shown(self) -> str:
@@ -149,7 +149,7 @@ def _parse_path(path: str, text: str, cwd: str | None) -> Target:
     if _KEYWORDS.match(text) and "/" not in text.split("=")[0]:
         raise BadTarget(_safely_quoted(text), _EXPECTED)
     if not path.strip() or (is_plain and "/" not in path and not path.startswith("~")):
-        near = f"; did you mean {quoted(f'./{path}')}?" if path.strip() and not path.isalpha() else ""
+        near = suggest(f"./{path}" if path.strip() and not path.isalpha() else None, before="; ")
         raise BadTarget(quoted(text), f"{_EXPECTED}{near}")
     is_home = path.startswith("~") and "/" not in path
     if path.startswith("~"):
@@ -159,7 +159,16 @@ def _parse_path(path: str, text: str, cwd: str | None) -> Target:
         path = expanded
     if path.endswith("/") or is_home or os.path.basename(path) in (".", ".."):  # noqa: PTH119
         raise BadTarget(quoted(text), "it is a folder; expected the path of a file, such as .../history.sqlite")
-    return Target("sqlite", path=os.path.abspath(os.path.join(cwd or os.getcwd(), path)))  # noqa: PTH100, PTH109, PTH118
+    if not os.path.isabs(path):  # noqa: PTH117
+        path = f"{cwd or _working_directory(text)}/{path}"
+    return Target("sqlite", path=os.path.abspath(path))  # noqa: PTH100
+
+
+def _working_directory(text: str) -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise BadTarget(quoted(text), "it is relative, and the working directory was deleted") from None
 
 
 def _parse_postgresql(text: str, rest: str, *, is_password_allowed: bool) -> Target:

@@ -20,15 +20,14 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
     kept: list[str] = []
     room, cut = most_bytes, 0
     for line in reversed(ring.newest(_MOST_LINES, [job], lambda each: each.run == run)):
-        encoded = len(line.text.encode("utf-8", "surrogatepass")) + 1
-        if cut or encoded > room:
-            if not kept:
-                text = line.text.encode("utf-8", "surrogatepass")[-room + 1 :].decode("utf-8", "ignore")
-                kept.append(text)
-                encoded -= len(text) + 1
-                room = 0
-            cut += encoded
-            continue
-        kept.append(line.text)
-        room -= encoded
-    return "\n".join(reversed(kept)) + "\n" if kept else "", cut
+        whole = line.text.encode("utf-8", "surrogatepass") + b"\n"
+        if not kept and len(whole) > room:
+            end = whole[-room:].decode("utf-8", "ignore")  # without the half of a character
+            kept.append(end)
+            cut, room = len(whole) - len(end.encode("utf-8", "surrogatepass")), 0
+        elif cut or len(whole) > room:
+            cut += len(whole)
+        else:
+            kept.append(f"{line.text}\n")
+            room -= len(whole)
+    return "".join(reversed(kept)), cut

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from taskloom.core.events import Event, EventName
-from taskloom.core.remembered import RememberedJob
+from taskloom.core.remembered import RememberedJob, latest_instant
 from taskloom.history.queue import Rank, Row
 
 __all__ = ["JobMemory", "instant_of", "job_from_row"]
@@ -50,7 +50,7 @@ class JobMemory:
         """Record that a run starts for an instant; None if the job is not known yet."""
         if not self.knows(job):
             return None
-        return self._set(job, last_instant=_latest(self.jobs[job].last_instant, instant))
+        return self._set(job, last_instant=latest_instant(self.jobs[job].last_instant, instant))
 
     def knows(self, job: str) -> bool:
         """Return whether the present declaration of the job is known: an instant belongs to one."""
@@ -75,7 +75,7 @@ class JobMemory:
         kept = {field: getattr(new, field) for field in self._decided.get(name, ())}
         if new.fingerprint == old.fingerprint:
             kept["armed_at"] = min(old.armed_at, new.armed_at)
-            kept["last_instant"] = _latest(old.last_instant, new.last_instant)
+            kept["last_instant"] = latest_instant(old.last_instant, new.last_instant)
         elif new.fingerprint != _UNKNOWN:
             kept["last_instant"] = new.last_instant
         return old._replace(**kept)
@@ -127,15 +127,17 @@ class JobMemory:
             changes["restarts"] = (*(old.restarts if old is not None else ()), event.at)[-MOST_RESTARTS:]
         instant = instant_of(event)
         if instant is not None:
-            changes["last_instant"] = _latest(old.last_instant if old is not None else None, instant)
+            changes["last_instant"] = latest_instant(old.last_instant if old is not None else None, instant)
         if changes:
             yield self._set(event.job, **changes)
 
     def _missed(self, event: Event) -> Iterable[Row]:
         instant = instant_of(event)
-        if event.job is not None and instant is not None:
+        # An earlier instant that still waits to start a run is the one that counts after a crash.
+        if event.job is not None and instant is not None and not event.data.get("pending"):
             old = self.jobs.get(event.job)
-            yield self._set(event.job, last_instant=_latest(old.last_instant if old is not None else None, instant))
+            last = old.last_instant if old is not None else None
+            yield self._set(event.job, last_instant=latest_instant(last, instant))
 
     def _paused(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
@@ -183,10 +185,6 @@ def instant_of(event: Event) -> float | None:
         return datetime.fromisoformat(instant).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _latest(old: float | None, new: float | None) -> float | None:
-    return max((each for each in (old, new) if each is not None), default=None)
 
 
 def _row(name: str, job: RememberedJob) -> Row:

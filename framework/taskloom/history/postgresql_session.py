@@ -28,7 +28,7 @@ ANSWER_SECONDS = 8.0
 _Answer = TypeVar("_Answer")
 
 # For libpq: a connection whose other end is silent is noticed by the kernel, too. Times in seconds, the last in ms.
-_WIRE = {
+WIRE = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -41,7 +41,7 @@ _WIRE = {
 def open_session(target: Target, application: str, *, is_read_only: bool = False) -> psycopg.Connection[Any]:
     """Connect, and set the limits of the session. Raises PackageMissing, and errors of psycopg."""
     session = session_class()
-    given = {"client_encoding": "UTF8", **target.options, **_WIRE, "application_name": application}
+    given = {"client_encoding": "UTF8", **target.options, **WIRE, "application_name": application}
     try:
         connection: psycopg.Connection[Any] = session.connect(**given, autocommit=True)
     except Exception as error:
@@ -77,6 +77,7 @@ def session_class() -> Any:
     """Return our class of connections, which cannot be made before psycopg is imported. Raises PackageMissing."""
     try:
         import psycopg
+        from psycopg.waiting import wait_selector
     except ImportError as error:
         # It also says so if there is no libpq: psycopg-binary brings one.
         missing = isinstance(error, ModuleNotFoundError) and error.name == "psycopg"
@@ -85,11 +86,15 @@ def session_class() -> Any:
     class Session(psycopg.Connection[Any]):
         """A connection that is given up if there is no answer for a while."""
 
-        def wait(self, gen: Generator[Any, Any, _Answer], *args: Any, **kwargs: Any) -> _Answer:
-            return super().wait(self._bounded(gen), *args, **kwargs)
+        def wait(
+            self, gen: Generator[Any, Any, _Answer], interval: float = 0.1, timeout: float | None = None
+        ) -> _Answer:
+            # Not psycopg's own choice: written in C, before 3.3 it resumes the generator only when there is an answer.
+            options = {} if timeout is None else {"timeout": timeout}  # new in 3.3, and used by that alone
+            return wait_selector(self._bounded(gen), self.pgconn.socket, interval or 0.1, **options)
 
         def _bounded(self, gen: Generator[Any, Any, _Answer]) -> Generator[Any, Any, _Answer]:
-            # psycopg resumes the generator every 0.1 s at the latest, with an answer or without.
+            # Resumed after each interval of 0.1 s, with an answer or without.
             deadline = mono() + ANSWER_SECONDS
             try:
                 wanted = next(gen)

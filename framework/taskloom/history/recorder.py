@@ -103,9 +103,9 @@ class Recorder:
         _remember(self)
 
     def open(self, within: float = OPEN_SECONDS) -> Opened:
-        """Start the thread, and wait until it has connected or failed, for at most `within` seconds.
+        """Start the thread, and wait until it has connected, for at most `within` seconds.
 
-        While another program holds the history it waits, too: that one may be about to end.
+        It does not wait if only a user can change why the database cannot be used.
 
         If it has not connected the history is degraded, and the thread goes on trying. Raises RuntimeError if no thread
         can be started. Called once.
@@ -120,7 +120,7 @@ class Recorder:
         return self._writer.opened or _NOTHING_FOUND
 
     def put(self, event: Event, gauges: RunGauges | None = None) -> None:
-        """Take an event. `gauges`: what its run has reported, if that is known; best with `ended`."""
+        """Take an event; not on the main thread. `gauges`: what its run has reported, if known; best with `ended`."""
         if self._takes():
             self._intake.put_event(event, gauges)
 
@@ -220,8 +220,9 @@ class Recorder:
             if self._stage is not _Stage.OPEN:
                 return False
         self._has_more = self._writer.step()
-        # If another program holds the history, it is perhaps the one before this, which ends: worth a wait.
-        if not self._writer.is_held or self._tried.is_open:
+        # Another program that holds the history is perhaps the one before this, which ends; a server may just start.
+        # Without an answer the jobs would know nothing of what was before.
+        if self._tried.is_open or not self._writer.may_work_soon:
             self._tried.open()
         else:
             self._sleep()

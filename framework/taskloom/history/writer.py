@@ -12,8 +12,9 @@ from math import inf
 from typing import Any, NamedTuple
 
 from taskloom.clock import Clock
+from taskloom.core.remembered import RememberedJob
 from taskloom.history.database import Database
-from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryHeld
+from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryFailed, HistoryHeld
 from taskloom.history.health import Health
 from taskloom.history.intake import Intake
 from taskloom.history.lost import mark_lost
@@ -70,7 +71,7 @@ class Ending(NamedTuple):
     deadline: float
 
 
-class _FileGone(HistoryError):
+class _FileGone(Exception):
     """The file of the database was deleted or replaced while it was open."""
 
 
@@ -101,8 +102,10 @@ class Writer:
         self._beaten_at = -inf
         self.refused = 0
         """How many rows no database takes."""
-        self.is_held = False
-        """Whether another program holds the history, as far as the last attempt has shown."""
+        self.may_work_soon = False
+        """Whether the last attempt has failed for a reason that may be over soon, with no change by a user."""
+        # Runs that were marked as lost, and are not told yet.
+        self._lost: dict[tuple[str, str], LostRun] = {}
 
     # -- when
 
@@ -139,9 +142,12 @@ class Writer:
         try:
             return act()
         except HistoryError as error:
-            self.is_held = isinstance(error, HistoryHeld)
+            self.may_work_soon = isinstance(error, HistoryHeld | HistoryFailed)
             self._failed(str(error), cause=error)
+        except _FileGone as error:
+            self._failed(str(error), at_once=True)
         except Exception as error:  # noqa: BLE001 - of a driver, or a MemoryError
+            self.may_work_soon = True
             self._failed(error_text(error))
         return False
 
@@ -157,7 +163,8 @@ class Writer:
             now = self._clock.now().wall
             name, start = database.name, self._start_row.start
             with database.begin() as connection:
-                lost = mark_lost(connection, name, start, now)
+                # Kept also if the answer to the commit gets lost: they are marked then, and are not found again.
+                self._lost |= {(each.start, each.run): each for each in mark_lost(connection, name, start, now)}
                 remembered = load_jobs(connection, name) if self.opened is None else {}
                 is_known = is_running(connection, name, start)
                 write_rows(connection, name, [self._start_row.alive(now)], now)
@@ -165,16 +172,18 @@ class Writer:
         except BaseException:
             database.close()
             raise
-        self.database, self._pruner, self.is_held = database, pruner, False
+        self.database, self._pruner, self.may_work_soon = database, pruner, False
         if database.moved:
             self._sources.log("warning", f"the history was damaged: it is now {database.moved}, and a new one begins")
-        self._found(lost, remembered)
+        self._found(remembered)
         if not is_known:
             self._intake.put_all()
 
-    def _found(self, lost: Sequence[LostRun], remembered: Mapping[str, Any]) -> None:
+    def _found(self, remembered: Mapping[str, RememberedJob]) -> None:
+        lost = tuple(self._lost.values())
+        self._lost.clear()
         if self.opened is None:
-            self.opened = Opened(tuple(lost), self._intake.load(remembered))
+            self.opened = Opened(lost, self._intake.load(remembered))
         elif lost:
             self._sources.log("debug", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
 
@@ -283,14 +292,16 @@ class Writer:
 
     # -- errors
 
-    def _failed(self, reason: str, *, cause: HistoryError | None = None, keeps_connection: bool = True) -> None:
+    def _failed(
+        self, reason: str, *, cause: HistoryError | None = None, keeps_connection: bool = True, at_once: bool = False
+    ) -> None:
+        """Keep the rows for the next attempt, and say why there is one. `at_once`: it need not wait."""
         self._give_back()
         database = self.database
         if database is not None and isinstance(cause, HistoryCorrupt):
-            reason += self._move_aside(database)
+            reason, at_once = f"{reason}{self._move_aside(database)}", True
         elif database is not None and not (keeps_connection and database.is_usable):
             self._disconnect()
-        at_once = isinstance(cause, HistoryCorrupt | _FileGone)
         self._health.fail(reason, self._intake.dropped, at_once=at_once)
         self._intake.refuse_waiting()
 

@@ -8,16 +8,19 @@ from typing import Any
 
 from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
+from taskloom.runners import RunHandle, Stack
 from taskloom.sync.latch import Latch
 from taskloom.testing import runner_tasks as tasks
 from taskloom.testing.requirement import require
-from taskloom.testing.runner_bench import JOB, RunnerRules, caught_log
+from taskloom.testing.runner_bench import JOB, RunnerBench, RunnerRules, caught_log
 from taskloom.testing.runner_tasks import ENTERED, MANY, RELEASE
 
 __all__ = ["RunRules"]
 
 # Longer than any start should take; a runner that does not wait at all has entered the task by then.
 HOLD_SECONDS = 0.3
+# For a stack that does not come: ten seconds with the runner of processes, which waits for each answer.
+MOST_QUESTIONS = 100
 
 
 class RunRules(RunnerRules):
@@ -171,8 +174,8 @@ class RunRules(RunnerRules):
         with self.bench() as bench:
             run = bench.started(tasks.stick)
             other = bench.start(tasks.wait)
-            stuck, _ = bench.runner.stacks([run.handle, other.handle], 2)
-            (place,) = bench.runner.stacks([run.handle], 0)
+            stuck = self._stack_of(bench, [run.handle, other.handle], 2)
+            place = self._stack_of(bench, [run.handle], 0)
             bench.folder.write(RELEASE)
             bench.end(run)
             after = bench.runner.stacks([run.handle], 1)
@@ -181,6 +184,19 @@ class RunRules(RunnerRules):
         require("stuck_here" in stuck.text and "await_file" in stuck.text, f"the whole stack is {stuck.text!r}")
         require(place.where == stuck.where, f"without a text the place is {place.where!r} instead of {stuck.where!r}")
         require(after == [("", "")], f"after the end of the run its stack is {after}")
+
+    def _stack_of(self, bench: RunnerBench, handles: list[RunHandle], texts: int) -> Stack:
+        """Ask for the stack of the first run until it is in `stuck_here`; return the last answer.
+
+        A run that has begun may not be there yet, and a busy process may need longer than a runner waits for it.
+        """
+        found = bench.runner.stacks(handles, texts)[0]
+        for _ in range(MOST_QUESTIONS):
+            if found.where.endswith("in stuck_here"):
+                break
+            tasks.pause(tasks.CHECK_SECONDS)
+            found = bench.runner.stacks(handles, texts)[0]
+        return found
 
     # -- how it fails
 

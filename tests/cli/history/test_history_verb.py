@@ -155,6 +155,25 @@ def test_runs_that_are_unrecorded_or_made_up_for_are_marked(recorded: RecordedHi
     assert [line.partition("succeeded")[2].strip() for line in lines] == ["unrecorded", "made up for 09:13:20", ""]
 
 
+@pytest.mark.parametrize(
+    ("kind", "message", "why"),
+    [
+        ("OSError", "full\nand more", "OSError: full"),
+        ("TaskFailure", "no such host", "no such host"),
+        ("ProcessDied", "killed by SIGSEGV", "killed by SIGSEGV"),
+        ("TaskFailure", "", "TaskFailure"),
+        ("", "", "(watchdog)"),
+    ],
+)
+def test_why_has_the_first_line_of_the_error(
+    kind: str, message: str, why: str, recorded: RecordedHistory, ask: Ask
+) -> None:
+    recorded.run("a#1", outcome="failed", error_type=kind, error_message=message,
+                 reason_kind="" if kind else "watchdog")  # fmt: skip
+
+    assert ask("history").out.splitlines()[-1].partition("failed")[2].strip() == why.strip("()")
+
+
 def test_lost_runs_have_the_time_of_their_last_poll(recorded: RecordedHistory, ask: Ask) -> None:
     reason: Any = {"outcome": "lost", "reason_text": "the program was killed (last seen 13:20:00)"}
     recorded.run("a#1", last_polled=NOW - 1800, stuck_at="a.py:7", **reason)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from taskloom.cli.control.waiting import EXPLAINED
 from taskloom.history.read_rows import ActionEntry, RunEntry, StartEntry
 from taskloom.text import duration, local_time, plural
 
 __all__ = ["action_row", "how_text", "outcome_text", "run_row", "start_row", "time_text", "why_text"]
+
+
+# Errors whose message says it all: the log does not show their class either.
+_EXPLAINED = EXPLAINED | {"TaskFailure", "PermanentFailure"}
 
 
 def time_text(at: float | None, now: float) -> str:
@@ -35,13 +40,18 @@ def _reasons(run: RunEntry, now: float) -> Iterator[str]:
     if run.is_unrecorded:
         yield "unrecorded"
     if run.error:
-        yield _first_line(run.error)
+        yield _error(run)
     if run.outcome != "succeeded" and run.reason:
         yield f"({_first_line(run.reason)})" if run.error else _first_line(run.reason)
     if run.outcome == "lost" and run.reason_kind != "runner":
         yield "never polled" if run.last_polled is None else f"last polled at {time_text(run.last_polled, now)}"
     if run.stuck_at:
         yield f"at {_first_line(run.stuck_at)}"
+
+
+def _error(run: RunEntry) -> str:
+    is_explained = run.error_type in _EXPLAINED and run.error_message.strip()
+    return _first_line(run.error_message if is_explained else run.error)
 
 
 def run_row(run: RunEntry, starts: Mapping[str, StartEntry], now: float) -> tuple[str, ...]:
