@@ -149,7 +149,7 @@ def test_a_file_that_is_moved_aside_has_no_secret_either(keep: Keep, tmp_path: P
     env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     keeper = keep(JOBS.replace("HISTORY", "on"), stored, *options, env=env)
     keeper.until_row("log_tails")
-    keeper.kill()
+    assert keeper.stop()[0] in (0, 1)  # all is in the one file now
     with Path(stored.place).open("r+b") as file:
         file.write(b"no database at all")
 
