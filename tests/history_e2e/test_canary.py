@@ -192,7 +192,7 @@ def test_the_password_of_the_server_is_shown_nowhere(
     check_nowhere(PASSWORD, said)
     check_nowhere(PASSWORD, files_in(tmp_path, "pass"))
     dump = [
-        postgres.binaries / "pg_dump",
+        f"{postgres.binaries}/pg_dump",
         "-h",
         "127.0.0.1",
         "-p",
