@@ -142,7 +142,7 @@ def test_puts_do_not_wait_for_a_write_that_hangs_and_memory_stays_bounded(tmp_pa
             hangs.set()
             assert go_on.wait(PATIENCE)
 
-        faults.check = hang  # type: ignore[method-assign,assignment]
+        faults.check = hang  # type: ignore[method-assign]
         bench.put(*bench.events.whole("first#1"))
         assert hangs.wait(PATIENCE)
 
@@ -302,7 +302,7 @@ def test_only_errors_about_values_are_those_of_a_row(error: BaseException, is_on
 def test_a_thread_that_dies_is_replaced(tmp_path: Path) -> None:
     with RecorderBench(tmp_path / "demo.sqlite") as bench:
         bench.open()
-        bench.recorder._writer.struck = _raise  # type: ignore[method-assign,assignment]
+        bench.recorder._writer.struck = _raise  # type: ignore[method-assign]
         bench.faults.error, bench.faults.at = SystemExit, bench.faults.count + 1
         bench.put(bench.events.added())
 
