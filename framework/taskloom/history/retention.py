@@ -140,7 +140,7 @@ class Pruner:
             for done in self._duties(now):
                 deleted += done.rows - done.folded
                 folded += done.folded
-                if self._clock.now().mono - now.mono >= SLICE_SECONDS:
+                if self._space.is_log_long or self._clock.now().mono - now.mono >= SLICE_SECONDS:
                     is_done = False
                     break
             else:
@@ -162,8 +162,8 @@ class Pruner:
         if not self._is_pressed and self._space.used(self._store) > self._space.high * PRESSED:
             self._is_pressed = True
             self._work = None  # the limit does not wait until an ordinary pass has ended
-        if self._is_pressed and self._space.is_pinned:
-            return iter(())  # to delete would only make the log longer
+        if self._space.is_pinned:
+            return iter(())  # to fold or delete would only make the log longer
         if self._work is None:
             self._work = self._relieve(now) if self._is_pressed else self._tidy(now)
         return self._work

@@ -94,6 +94,11 @@ class Space:
         """How many rows one transaction may write at the moment."""
         return MOST_ROWS
 
+    @property
+    def is_log_long(self) -> bool:
+        """Whether the write-ahead log is to be made shorter."""
+        return False
+
     def left(self) -> float:
         """Return how much may still be written before the limit is reached; below zero if it is exceeded."""
         raise NotImplementedError
@@ -131,6 +136,8 @@ class SqliteSpace(Space):
             pages = max(1, min(1000, int(self.reserve / 8 / self._page)))
             _one(driver, f"PRAGMA wal_autocheckpoint = {pages}")
             _one(driver, f"PRAGMA journal_size_limit = {pages * self._page}")
+        self._store = store
+        self._count_pages()
         self._row_growth = float(self._page)
         self._log_before = self._log()
 
@@ -141,12 +148,18 @@ class SqliteSpace(Space):
             return MOST_ROWS
         return max(LEAST_ROWS, min(MOST_ROWS, int(max(self.left(), 0.0) / 2 / self._row_growth)))
 
+    @property
+    def is_log_long(self) -> bool:
+        """Return whether it takes a quarter of the reserve."""
+        return self._log() > self.reserve / 4
+
     def left(self) -> float:
-        """Return what the file and its log leave of the limit."""
-        return self.limit - _size_of(self._path) - self._log()
+        """Return what the file and its log leave of the limit; the file will have all pages after a checkpoint."""
+        return self.limit - max(_size_of(self._path), self._pages * self._page) - self._log()
 
     def wrote(self, rows: int, bytes_: int) -> None:
         """Learn how much longer the log becomes with each row."""
+        self._count_pages()
         log = self._log()
         if log > self._log_before and rows > 0:
             self._row_growth = max((log - self._log_before) / rows, self._row_growth * 0.9, LEAST_GROWTH)
@@ -160,11 +173,12 @@ class SqliteSpace(Space):
     def relax(self, store: Store) -> None:
         """Copy a long log into the file, and begin it anew. Waits for no reader."""
         self.is_pinned = False
-        if self._log() > self.reserve / 4:
+        if self.is_log_long:
             with store.outside() as driver:
                 self._checkpoint(driver)
-                self.is_pinned = self._log() > self.reserve / 4
-            self._log_before = self._log()
+            self.is_pinned = self.is_log_long
+        self._count_pages()
+        self._log_before = self._log()
 
     def shrink(self, store: Store) -> bool:
         """Move some free pages out of the file if they are many, or the file is too large."""
@@ -178,6 +192,10 @@ class SqliteSpace(Space):
             after = _one(driver, "PRAGMA freelist_count")
             self._checkpoint(driver)
         return after < free
+
+    def _count_pages(self) -> None:
+        with self._store.outside() as driver:
+            self._pages = _one(driver, "PRAGMA page_count")
 
     def _checkpoint(self, driver: Any) -> None:
         waits = _one(driver, "PRAGMA busy_timeout")
