@@ -181,7 +181,7 @@ def test_each_line_belongs_to_the_job_whose_thread_has_written_it(
     assert texts[-1].startswith("succeeded after")
     for text in ("a warning", "captured", "thread is broken", "debug of lib", "debug of ctx"):
         assert any(text in each for each in texts), text
-    assert not any("child" in each for each in texts)
+    assert not any("of child" in each for each in texts)  # Python itself may warn of a fork
     assert not any("debug of" in line["message"] for line in b)
     # Of the log, b has warnings and worse; a, all.
     log = [json.loads(line) for line in program.stderr.splitlines() if line.startswith("{")]

@@ -37,7 +37,7 @@ def ends_of_threads() -> Iterator[list[str]]:
     # One that ends later would report its exception in another test.
     for thread in {*threading.enumerate()} - others:
         if not isinstance(thread, threading._DummyThread):  # made by a trace function that is called very late
-            thread.join(1)
+            thread.join(SOON)
     threading.excepthook = before
 
 

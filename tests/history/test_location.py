@@ -169,6 +169,17 @@ def test_what_is_no_place_is_refused_with_the_legal_ones(text: str, shown: str, 
     assert str(caught.value) == f"cannot use {shown} as the history: {reason}"
 
 
+def test_a_relative_path_needs_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert parse_target("/x").path == "/x"
+    with pytest.raises(BadTarget, match="it is relative, and the working directory was deleted"):
+        parse_target("./x")
+
+
 def test_a_password_from_a_file_is_used_and_never_shown() -> None:
     text = "postgresql://ada:se%40cret@db/app?sslmode=require&sslpassword=hidden"
 

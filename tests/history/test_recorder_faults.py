@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.exc import DataError
 from tests.support.history_events import START
 from tests.support.recorder_bench import PATIENCE, Faults, RecorderBench, failed
+from tests.support.strikes import Strike, call_struck
 
 from taskloom.core.events import EventName
 from taskloom.core.model import Outcome
@@ -164,8 +165,9 @@ def test_a_write_that_takes_long_is_shown_while_it_takes(tmp_path: Path, monkeyp
         bench.open()
 
         def hang(_: Any = None) -> None:
-            hangs.set()
-            assert go_on.wait(PATIENCE)
+            if bench.recorder._health._writing is not None:  # not while rows are pruned
+                hangs.set()
+                assert go_on.wait(PATIENCE)
 
         faults.check = hang  # type: ignore[method-assign]
         bench.put(bench.events.added())
@@ -323,3 +325,38 @@ def test_what_has_no_room_is_counted_by_its_rank(tmp_path: Path) -> None:
 
         assert queue.dropped[Rank.EVENT] == 4
         assert bench.recorder.state.dropped == queue.dropped.total()
+
+
+def test_an_interrupt_at_any_line_of_an_action_or_an_instant_leaves_a_recorder_that_works(tmp_path: Path) -> None:
+    """The main thread, which signals may interrupt, calls these two."""
+
+    def call() -> None:
+        bench.recorder.put_action(ActionRow(START, "signal", (), {"signal": "SIGHUP"}), lambda _: None)
+        bench.recorder.record_instant("tick", START, lambda _: None)
+
+    with RecorderBench(tmp_path / "demo.sqlite") as bench:
+        bench.open()
+        bench.put(bench.events.added())
+        for nth in range(1, 1_000):
+            strike = Strike(nth, KeyboardInterrupt)
+            call_struck(strike, call)
+            if not strike.places:
+                break
+        assert nth > 20
+        assert bench.act()
+        assert bench.finish()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError], ids=lambda each: each.__name__)
+def test_an_interrupt_of_a_finish_leaves_one_that_can_be_called_again(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    for nth in range(1, 30, 4):
+        with RecorderBench(tmp_path / f"{nth}.sqlite") as bench:
+            bench.open()
+            bench.put(*bench.events.whole())
+            call_struck(Strike(nth, error), bench.finish)
+
+            assert bench.finish()
+
+        assert [row["how"] for row in bench.rows("starts")] == ["ended"]

@@ -23,7 +23,7 @@ __all__ = ["faked_clock", "small_disk", "start_program", "toy_packages"]
 ROOT = Path(__file__).resolve().parents[2]
 # Reached only when a test fails: a start on a busy machine takes seconds, a try to heal begins after up to 30 s.
 PATIENCE_SECONDS = 90.0
-AGAIN_SECONDS = 0.05
+AGAIN_SECONDS = 0.1
 
 
 @pytest.fixture(scope="session")
@@ -67,21 +67,22 @@ class Keeper:
 
     def history(self) -> dict[str, Any]:
         """Return how the history is, as the status says."""
-        found = self.ask("/v1/status")["history"]
+        found = self.ask("/v1/program")["history"]
         assert isinstance(found, dict)
         return found
 
     def until(self, what: str, holds: Callable[[], Any]) -> Any:
         """Wait until `holds()` is true, and return its value; fail if the program ends meanwhile."""
         bound = mono() + PATIENCE_SECONDS
+        last: ControlError | None = None
         while mono() < bound:
             try:
                 if found := holds():
                     return found
-            except ControlError:
-                pass  # it does not listen yet
+            except ControlError as error:
+                last = error  # it does not listen yet
             self.program.pass_time(AGAIN_SECONDS)
-        raise AssertionError(f"it never came to this: {what}\n{self.program.stderr}")
+        raise AssertionError(f"it never came to this: {what} ({last})\n{self.program.stderr}")
 
     def until_state(self, state: str) -> dict[str, Any]:
         """Wait until the history is in this state, and return it as the status shows it."""

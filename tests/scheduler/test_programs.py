@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,10 @@ def test_a_deaf_program_is_killed_on_time_with_all_that_it_started(scheduler: Wa
     assert job.stop()
     assert run.outcome is Outcome.CANCELLED
     assert run.error is not None
-    assert run.error.message == "SIGKILL after 0.2 s"
+    # The time is measured: a busy machine adds to it. The program itself would go on for ever.
+    found = re.fullmatch(r"SIGKILL after ([0-9.]+) s", run.error.message)
+    assert found is not None
+    assert 0.2 <= float(found[1]) < 10.0
     assert is_gone((tmp_path / "pid").read_text().strip())
 
 

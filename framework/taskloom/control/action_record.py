@@ -22,7 +22,7 @@ class Action(NamedTuple):
     jobs: tuple[str, ...]
     caller: Caller
     reason: str
-    """What the client has given as its reason, with secrets masked; "" if nothing."""
+    """As the client has given it, with secrets masked; "" if it has given none."""
     result: str
     """The result in a few words, with secrets masked; "" if there is nothing to say."""
 
@@ -36,7 +36,7 @@ class HistoryStatus(NamedTuple):
     since: float = 0.0
     """Since when it is degraded, in seconds since the epoch."""
     url: str = ""
-    """Where it is; without a password."""
+    """Its place; without a password."""
     queued: int = 0
     """Rows that are not written yet."""
     dropped: int = 0

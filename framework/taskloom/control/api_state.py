@@ -95,7 +95,7 @@ class ApiState:
         self.log(self.mask(f"{action}: {self.requested(call)}"), "INFO")
 
     def acted(self, call: Call, action: str, jobs: tuple[str, ...], reply: Reply, result: str = "") -> Answer:
-        """Record an action that was carried out, and return its reply, which says whether it is recorded.
+        """Record an action that was carried out, and return its reply, which has `recorded`.
 
         The reply waits for that, at most RECORD_SECONDS, and meanwhile other requests are answered.
         """

@@ -1,8 +1,9 @@
 """Takes events, instants and actions from any thread, and folds them into rows for the writer thread.
 
 What arrives is appended to a deque, which needs no lock and never blocks. It is folded by the writer thread, or, while
-that waits for its disk, by the thread that finds too much of it and gets the lock without waiting. So memory stays
-bounded however long a write takes, and a finalizer that logs in the middle of a fold finds no lock to wait for.
+that waits for its disk, by the thread that brings the events, if it finds too much and the lock free. So memory stays
+bounded however long a write takes, and a finalizer that runs in the middle of a fold finds no lock to wait for. Threads
+that bring instants and actions never take the lock: one may be the main thread, in which a Ctrl-C may strike any line.
 """
 
 from __future__ import annotations
@@ -61,22 +62,21 @@ class Intake:
         self._unfolded = 0
 
     def put_event(self, event: Event, gauges: RunGauges | None) -> None:
-        """Take an event."""
-        self._arrive(_Event(event, gauges), is_urgent=False)
+        """Take an event. Not on the main thread, if that handles signals."""
+        self._arrived.append(_Event(event, gauges))
+        if len(self._arrived) >= _FOLDED_TOGETHER:
+            self._fold_arrived(may_wait=False)
+        self._wake(False)
 
     def put_instant(self, job: str, instant: float, done: Done) -> None:
         """Take an instant whose run waits for its commit."""
-        self._arrive(_Instant(job, instant, done), is_urgent=True)
+        self._arrived.append(_Instant(job, instant, done))
+        self._wake(True)
 
     def put_row(self, row: Row, done: Done | None = None) -> None:
         """Take a row that is made elsewhere; without `done` no one waits for its commit."""
-        self._arrive(_Promised(row, done), is_urgent=done is not None)
-
-    def _arrive(self, item: _Event | _Instant | _Promised, *, is_urgent: bool) -> None:
-        self._arrived.append(item)
-        if len(self._arrived) >= _FOLDED_TOGETHER:
-            self._fold_arrived(may_wait=False)
-        self._wake(is_urgent)
+        self._arrived.append(_Promised(row, done))
+        self._wake(done is not None)
 
     @property
     def has_arrived(self) -> bool:
@@ -160,14 +160,15 @@ class Intake:
     # -- folding
 
     def _fold_arrived(self, *, may_wait: bool) -> None:
-        """Fold what has arrived. Another thread that has the lock folds ours too, or the writer thread does, woken."""
-        while self._arrived and self._lock.acquire(blocking=may_wait):
+        """Fold what has arrived. If another thread is doing that, it folds ours too, or the writer thread does, woken.
+
+        If another thread takes the lock after this one has found it free, the wait is for a fold, which does no I/O.
+        """
+        while self._arrived and (may_wait or not self._lock.locked()):
             lost: list[Done] = []
-            try:
+            with self._lock:
                 while self._arrived:
                     self._fold_next(lost)
-            finally:
-                self._lock.release()
             _refuse(lost)
 
     def _fold_next(self, lost: list[Done]) -> None:
@@ -180,10 +181,12 @@ class Intake:
                 self._fold_instant(item, lost)
             else:
                 lost += self._queue.put(item.row, item.done)
-        except Exception:  # noqa: BLE001 - such as a MemoryError: one item is lost, and counted
+        except BaseException as error:  # such as a MemoryError: one item is lost, and counted
             self._unfolded += 1
             if not isinstance(item, _Event) and item.done is not None:
                 lost.append(item.done)
+            if not isinstance(error, Exception):
+                raise
 
     def _fold_event(self, item: _Event, lost: list[Done]) -> None:
         event = item.event

@@ -159,7 +159,16 @@ def _parse_path(path: str, text: str, cwd: str | None) -> Target:
         path = expanded
     if path.endswith("/") or is_home or os.path.basename(path) in (".", ".."):  # noqa: PTH119
         raise BadTarget(quoted(text), "it is a folder; expected the path of a file, such as .../history.sqlite")
-    return Target("sqlite", path=os.path.abspath(os.path.join(cwd or os.getcwd(), path)))  # noqa: PTH100, PTH109, PTH118
+    if not os.path.isabs(path):  # noqa: PTH117
+        path = f"{cwd or _working_directory(text)}/{path}"
+    return Target("sqlite", path=os.path.abspath(path))  # noqa: PTH100
+
+
+def _working_directory(text: str) -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise BadTarget(quoted(text), "it is relative, and the working directory was deleted") from None
 
 
 def _parse_postgresql(text: str, rest: str, *, is_password_allowed: bool) -> Target:

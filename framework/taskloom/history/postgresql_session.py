@@ -86,9 +86,12 @@ def session_class() -> Any:
     class Session(psycopg.Connection[Any]):
         """A connection that is given up if there is no answer for a while."""
 
-        def wait(self, gen: Generator[Any, Any, _Answer], interval: float = 0.1, **kwargs: Any) -> _Answer:
+        def wait(
+            self, gen: Generator[Any, Any, _Answer], interval: float = 0.1, timeout: float | None = None
+        ) -> _Answer:
             # Not psycopg's own choice: written in C, before 3.3 it resumes the generator only when there is an answer.
-            return wait_selector(self._bounded(gen), self.pgconn.socket, interval or 0.1, **kwargs)
+            options = {} if timeout is None else {"timeout": timeout}  # new in 3.3, and used by that alone
+            return wait_selector(self._bounded(gen), self.pgconn.socket, interval or 0.1, **options)
 
         def _bounded(self, gen: Generator[Any, Any, _Answer]) -> Generator[Any, Any, _Answer]:
             # Resumed after each interval of 0.1 s, with an answer or without.

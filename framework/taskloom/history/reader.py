@@ -51,15 +51,19 @@ class Reader:
 
     def names(self) -> list[str]:
         """Return the names of the programs that have written to it."""
-        return self._distinct(tables.starts.c.name)
+        return self._texts(sa.select(self._plain(tables.starts.c.name).label("text")).distinct())
 
     def jobs(self, name: str) -> list[str]:
         """Return the names of all jobs of a program that have runs."""
-        return self._distinct(tables.runs.c.job, tables.runs.c.name == name)
+        # From one job to the next by the index: `DISTINCT` would read the rows of a million runs.
+        job, of_program = tables.runs.c.job, tables.runs.c.name == name
+        walk = sa.select(self._plain(sa.func.min(job)).label("text")).where(of_program).cte(recursive=True)
+        following = sa.select(sa.func.min(job)).where(of_program, job > walk.c.text).scalar_subquery()
+        walk = walk.union_all(sa.select(self._plain(following)).where(walk.c.text.is_not(None)))
+        return self._texts(sa.select(walk.c.text))
 
-    def _distinct(self, column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> list[str]:
-        rows = self._rows(sa.select(self._plain(column).label("text")).where(*conditions).distinct())
-        return sorted(row["text"] for row in rows if isinstance(row["text"], str))
+    def _texts(self, statement: sa.Select[Any]) -> list[str]:
+        return sorted(row["text"] for row in self._rows(statement) if isinstance(row["text"], str))
 
     def is_written(self, name: str) -> bool:
         """Return whether a program writes the history of this name now; True if that cannot be found out."""

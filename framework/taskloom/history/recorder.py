@@ -120,7 +120,7 @@ class Recorder:
         return self._writer.opened or _NOTHING_FOUND
 
     def put(self, event: Event, gauges: RunGauges | None = None) -> None:
-        """Take an event. `gauges`: what its run has reported, if that is known; best with `ended`."""
+        """Take an event; not on the main thread. `gauges`: what its run has reported, if known; best with `ended`."""
         if self._takes():
             self._intake.put_event(event, gauges)
 

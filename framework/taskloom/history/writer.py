@@ -71,7 +71,7 @@ class Ending(NamedTuple):
     deadline: float
 
 
-class _FileGone(HistoryError):
+class _FileGone(Exception):
     """The file of the database was deleted or replaced while it was open."""
 
 
@@ -144,6 +144,8 @@ class Writer:
         except HistoryError as error:
             self.may_work_soon = isinstance(error, HistoryHeld | HistoryFailed)
             self._failed(str(error), cause=error)
+        except _FileGone as error:
+            self._failed(str(error), at_once=True)
         except Exception as error:  # noqa: BLE001 - of a driver, or a MemoryError
             self.may_work_soon = True
             self._failed(error_text(error))
@@ -290,14 +292,16 @@ class Writer:
 
     # -- errors
 
-    def _failed(self, reason: str, *, cause: HistoryError | None = None, keeps_connection: bool = True) -> None:
+    def _failed(
+        self, reason: str, *, cause: HistoryError | None = None, keeps_connection: bool = True, at_once: bool = False
+    ) -> None:
+        """Keep the rows for the next attempt, and say why there is one. `at_once`: it need not wait."""
         self._give_back()
         database = self.database
         if database is not None and isinstance(cause, HistoryCorrupt):
-            reason += self._move_aside(database)
+            reason, at_once = f"{reason}{self._move_aside(database)}", True
         elif database is not None and not (keeps_connection and database.is_usable):
             self._disconnect()
-        at_once = isinstance(cause, HistoryCorrupt | _FileGone)
         self._health.fail(reason, self._intake.dropped, at_once=at_once)
         self._intake.refuse_waiting()
 

@@ -18,7 +18,7 @@ __all__ = ["LiveRun", "RunGauges", "run_gauges"]
 
 
 class RunGauges(NamedTuple):
-    """What a run that has not ended has reported so far."""
+    """A run that has not ended, and all that it has reported so far."""
 
     run: str
     polled_at: float | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from tests.support.recorded_history import NAME, RecordedHistory
 
 from taskloom.cli.completion.answer import VARIABLE, answer
-from taskloom.cli.entry import _taskloom
+from taskloom.cli.entry import _taskloom, call
+from taskloom.history.location import Target
+from taskloom.history.reader import open_reader
 from taskloom.history.tables import HEAD
 
 Ask = Callable[..., Any]
@@ -241,6 +244,37 @@ def test_what_a_killed_program_has_left_is_read(recorded: RecordedHistory, tmp_p
         shutil.copy(f"{recorded.path}{suffix}", left / f"jobs.sqlite{suffix}")
 
     assert runs_of(ask("history", "--history", str(left / "jobs.sqlite"), "-o", "json")) == ["tick#1"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [("history",), ("history", "--actions"), ("history", "--starts"), ("report",), ("logs", "--run", "tick#1")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_the_database_is_closed_before_anything_is_shown(
+    verb: tuple[str, ...],
+    output: str,
+    recorded: RecordedHistory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Else a pager would hold its snapshot all day, and the program could not shorten its write-ahead log."""
+    recorded.run("tick#1", outcome="failed")
+    recorded.action("stop")
+    recorded.tail("tick#1", "x")
+    shown_before: list[str] = []
+
+    @contextmanager
+    def opened(target: Target) -> Iterator[Any]:
+        with open_reader(target) as reader:
+            yield reader
+        shown_before.append("".join(capsys.readouterr()))
+
+    monkeypatch.setattr("taskloom.history.reader.open_reader", opened)
+
+    assert call([*verb, "-o", output]) == 0
+    assert shown_before == [""]
 
 
 def test_without_the_extra_the_command_that_installs_it_is_shown(

@@ -26,7 +26,8 @@ from taskloom.core.model import JobSpec
 from taskloom.core.policies import Missed, Schedule
 from taskloom.core.remembered import RememberedJob
 from taskloom.errors import JobFileError
-from taskloom.history import recorder
+from taskloom.history import location, recorder
+from taskloom.history.errors import HistoryUnusable
 from taskloom.history.model import HistoryState, LostRun, Opened, RunGauges
 from taskloom.jobfile.fields.history import HistoryMode, HistorySetting
 from taskloom.observe.console import Console
@@ -203,6 +204,19 @@ def test_a_place_that_cannot_be_used_is_an_error_of_the_user(program: Program) -
     assert caught.value.message.startswith("cannot use 'postgresql+asyncpg://host/name' as the history: ")
 
 
+def test_a_user_without_a_folder_is_no_reason_not_to_run(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(*_: object) -> None:
+        raise HistoryUnusable("of this user", "there is no home directory; set XDG_STATE_HOME")
+
+    monkeypatch.setattr(location, "state_folder", no_home)
+
+    assert program.open(DEFAULT) is None
+
+    why = "cannot open the history of this user: there is no home directory; set XDG_STATE_HOME"
+    assert program.lines == [f"WARNING taskloom no history of runs is recorded: {why}"]
+    assert program.history.status()[:2] == ("degraded", why)
+
+
 def test_secrets_of_the_command_line_are_masked(program: Program) -> None:
     assert program.opened().options["start"].command == ("taskloom", "**********")
 
@@ -239,8 +253,8 @@ def test_the_log_says_which_runs_were_lost_and_when_they_polled(
 
     assert program.lines == [
         (
-            "INFO taskloom the program was killed (last seen second 995), and 2 runs were lost: web#3 (last polled second "
-            "990), tick#1 (never polled)"
+            "INFO taskloom the program was killed (last seen second 995), and 2 runs were lost: web#3 (last polled "
+            "second 990), tick#1 (never polled)"
         )
     ]
 
@@ -329,18 +343,6 @@ def test_the_recorder_gets_each_event_and_with_an_end_what_the_run_has_reported(
     program.history.put(ended)
 
     assert opened.events == [(started, None), (ended, RunGauges(None, {"lines": 3}, progress))]
-
-
-def test_a_firing_that_is_made_up_for_has_a_line(program: Program) -> None:
-    program.opened()
-    data = {"instant": "1970-01-01T00:10:00Z", "made_up": True}
-
-    program.history.put(event(EventName.QUEUED, data=data))
-    program.history.put(event(EventName.QUEUED, data={"instant": "1970-01-01T00:10:00Z"}))
-
-    [line] = program.lines
-    assert line.startswith("INFO web makes up for the firing at ")
-    assert line.endswith(", which passed while the program was down")
 
 
 def test_the_tail_of_a_log_has_the_lines_of_its_run_alone(program: Program) -> None:

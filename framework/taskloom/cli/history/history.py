@@ -84,15 +84,16 @@ def history(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("cannot use JOB with --starts: a start is of the whole program")
     begin = _begin(since)
     with chosen_history(name=name, path=path, database=database) as chosen:
-        known = meant_jobs(chosen.reader.jobs(chosen.name), jobs)
-        wanted = chosen.filter(known, since=begin, only_failed=failed)
+        meant = meant_jobs(chosen.reader.jobs(chosen.name), jobs) if jobs else None
+        wanted = chosen.filter(meant, since=begin, only_failed=failed)
         if actions:
             shown: _Shown = _Actions(chosen, chosen.reader.actions(wanted, count))
         elif starts:
             shown = _Starts(chosen, _starts_since(chosen, begin, count))
         else:
             shown = _runs(chosen, wanted, count, is_whole=output == "json")
-        _show(shown, wants_json=output == "json")
+    # After the database was closed: who reads us through a pager may take all day.
+    _show(shown, wants_json=output == "json")
     return ControlExit.DONE
 
 

@@ -15,10 +15,8 @@ __all__ = ["meant_jobs"]
 _MOST_NAMED = 10
 
 
-def meant_jobs(known: Sequence[str], wanted: Sequence[str]) -> list[str] | None:
-    """Return the jobs that are meant; None for all. Raises NotInHistory for a name that no job has."""
-    if not wanted:
-        return None
+def meant_jobs(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the jobs that are meant. Raises NotInHistory for a name that no job has."""
     return list(dict.fromkeys(job for each in wanted for job in _meant(known, each)))
 
 

@@ -55,22 +55,22 @@ def report(start: str | None, name: str | None, path: str | None, database: str 
         meant = _meant(chosen, start)
         data = object_of(chosen.reader.report(meant))
         alive = [] if data else chosen.reader.alive_runs(meant)
-        if output == "json":
-            echo_json(
-                {
-                    "program": chosen.name,
-                    "history": chosen.where,
-                    "start": meant.as_dict(),
-                    "report": data or None,
-                    "alive": [run.as_dict() for run in alive],
-                }
-            )
-            return ControlExit.DONE
-        echo_error(printable(f"taskloom: {_head(chosen.name, meant, wall())}"))
-        if data:
-            return _show_report(data)
-        _show_alive(meant, alive)
+    if output == "json":
+        echo_json(
+            {
+                "program": chosen.name,
+                "history": chosen.where,
+                "start": meant.as_dict(),
+                "report": data or None,
+                "alive": [run.as_dict() for run in alive],
+            }
+        )
         return ControlExit.DONE
+    echo_error(printable(f"taskloom: {_head(chosen.name, meant, wall())}"))
+    if data:
+        return _show_report(data)
+    _show_alive(meant, alive)
+    return ControlExit.DONE
 
 
 def _meant(chosen: Chosen, wanted: str | None) -> StartEntry:

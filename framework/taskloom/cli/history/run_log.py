@@ -57,15 +57,16 @@ def show_log_of_run(
     with chosen_history(name=name, path=path, database=database) as chosen:
         run = _find(chosen, wanted)
         tail = chosen.reader.log_tail(run)
-        lines = [] if tail is None else _lines(tail, count, grep)
-        if wants_json:
-            left_out = 0 if tail is None else tail.left_out
-            echo_json({"program": chosen.name, "history": chosen.where, "run": run.as_dict(),
-                       "lines": lines, "left_out_bytes": left_out})  # fmt: skip
-            return ControlExit.DONE
-        echo_error(printable(f"taskloom: {_head(chosen, run, tail)}"))
-        if lines:
-            echo("\n".join(lines))
+        head = _head(chosen, run, tail)
+    lines = [] if tail is None else _lines(tail, count, grep)
+    if wants_json:
+        left_out = 0 if tail is None else tail.left_out
+        echo_json({"program": chosen.name, "history": chosen.where, "run": run.as_dict(),
+                   "lines": lines, "left_out_bytes": left_out})  # fmt: skip
+        return ControlExit.DONE
+    echo_error(printable(f"taskloom: {head}"))
+    if lines:
+        echo("\n".join(lines))
     return ControlExit.DONE
 
 

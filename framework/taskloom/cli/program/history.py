@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskloom.cli.program.history_choice import INSTALL, MISSING, has_history, refuse_catching_up, require_history
-from taskloom.cli.program.history_lines import lost_line, made_up_line, paused_lines
+from taskloom.cli.program.history_lines import lost_line, paused_lines
 from taskloom.cli.program.signals import Signal
 from taskloom.cli.resources import needed
 from taskloom.clock import mono, wall
@@ -63,6 +63,8 @@ class ProgramHistory:
         self._setting = HistorySetting(HistoryMode.OFF)
         self._is_on = False
         self._recorder: Recorder | None = None
+        # Its status while there is no recorder.
+        self._missing = HistoryStatus()
         self._mask: Callable[[str], str] = str
         self._names: CallerNames | None = None
         self._gauges_at_end: Callable[[Event], RunGauges | None] = lambda _: None
@@ -106,7 +108,9 @@ class ProgramHistory:
             why = f"its packages cannot be imported ({error_text(error)})"
             if self._setting.mode is HistoryMode.ON:
                 raise click.UsageError(f"cannot record the history: {why}; {INSTALL}") from error
-            self._lines.append((f"no history of runs is recorded: {why}", "WARNING"))
+            self._do_without(why)
+            return
+        if recorder is None:
             return
         with needed("start the thread that writes the history"):
             opened = recorder.open(OPEN_SECONDS)
@@ -115,8 +119,14 @@ class ProgramHistory:
         self._lost = opened.lost
         self._remembered = {} if is_fresh else dict(opened.remembered)
 
-    def _make(self, info: ProgramInfo, scheduler: Scheduler, ring: LogRing, *, is_fresh: bool) -> Recorder:
-        from taskloom.history.errors import HistoryError
+    def _do_without(self, why: str) -> None:
+        """Say that this start has no history, although it should have one."""
+        self._missing = HistoryStatus("degraded", why, wall())
+        self._lines.append((f"no history of runs is recorded: {why}", "WARNING"))
+
+    def _make(self, info: ProgramInfo, scheduler: Scheduler, ring: LogRing, *, is_fresh: bool) -> Recorder | None:
+        """Return the recorder; None if this user has no folder for the database."""
+        from taskloom.history.errors import BadTarget, HistoryError
         from taskloom.history.gauges import gauges_at_end, gauges_of
         from taskloom.history.log_tails import tail_of
         from taskloom.history.model import StartInfo
@@ -124,8 +134,11 @@ class ProgramHistory:
 
         try:
             target = self._target(info.name)
-        except HistoryError as error:
+        except BadTarget as error:
             raise click.UsageError(self._mask(str(error))) from None
+        except HistoryError as error:
+            self._do_without(str(error))
+            return None
         self._gauges_at_end = gauges_at_end
         command = tuple(self._mask(each) for each in info.command)
         return Recorder(
@@ -190,10 +203,6 @@ class ProgramHistory:
         self._recorder.put(event, self._gauges_at_end(event))
         if event.event is EventName.JOB_ADDED and event.job is not None:
             self._remembered.pop(event.job, None)
-        elif event.event is EventName.QUEUED and self._console is not None:
-            line = made_up_line(event)
-            if line is not None:
-                self._console.log(line, job=event.job or "taskloom")
 
     def record_instant(self, job: str, instant: float, done: Callable[[bool], None]) -> None:
         """Record that a run of the job starts for this instant, in seconds since the epoch; called by the scheduler."""
@@ -205,7 +214,7 @@ class ProgramHistory:
     def status(self) -> HistoryStatus:
         """Return how the history is at the moment."""
         if self._recorder is None:
-            return HistoryStatus()
+            return self._missing
         state = self._recorder.state
         return HistoryStatus(state.kind, state.reason, state.since, state.url, state.queued, state.dropped)
 
@@ -225,7 +234,7 @@ class ProgramHistory:
             done(False)
 
     def note_signal(self, arrived: Signal, action: str, result: str = "") -> None:
-        """Record what a signal has done. Who sent it is not known."""
+        """Record what a signal has done. Its sender is not known."""
         if self._recorder is None:
             return
         from taskloom.history.model import ActionRow
@@ -259,7 +268,8 @@ class ProgramHistory:
         until = mono() + max(LEAST_SECONDS, min(most, deadline - mono()))
         is_written = recorder.finish(report(), code, until)
         state = recorder.state
-        recorder.close()
+        if is_written:
+            recorder.close()  # otherwise its thread may be in a call that does not return, and ends with the process
         if not is_written and self._console is not None:
             rows = f": {plural(state.queued, 'row')} missing" if state.queued else ""
             why = f" ({state.reason})" if state.reason else ""

@@ -1,19 +1,20 @@
-"""Log lines at the start about earlier starts of the program: lost runs, pauses, firings that are made up for."""
+"""Log lines at the start about earlier starts of the program: lost runs, and pauses.
+
+A firing that is made up for has a line of its own, since it has an event.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from taskloom.core.events import Event
 from taskloom.core.remembered import RememberedJob
 from taskloom.text import first_of, local_time, plural
 
 if TYPE_CHECKING:
     from taskloom.history.model import LostRun
 
-__all__ = ["lost_line", "made_up_line", "paused_lines"]
+__all__ = ["lost_line", "paused_lines"]
 
 # More names than these make a log line too long to read.
 _MOST_LOST = 5
@@ -41,14 +42,3 @@ def paused_lines(remembered: Mapping[str, RememberedJob], now: float) -> Iterato
         yield f"{name} is paused since {local_time(job.paused_since or 0.0, now)}{f', {why}' if why else ''}"
     if len(paused) > _MOST_PAUSED:
         yield f"and {plural(len(paused) - _MOST_PAUSED, 'more job')} that were paused before the start"
-
-
-def made_up_line(event: Event) -> str | None:
-    """Return which firing is made up for by the queued run of this event; None if it is none."""
-    if not event.data.get("made_up"):
-        return None
-    try:
-        instant = datetime.fromisoformat(str(event.data.get("instant"))).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return f"makes up for the firing at {local_time(instant, event.at)}, which passed while the program was down"

@@ -1,4 +1,4 @@
-"""What the program does about a signal that counts. On the main thread alone."""
+"""The reactions of the program to the signals that count. On the main thread alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SignalReactions"]
 
 
 class SignalReactions(NamedTuple):
-    """What signals act on. Each action is recorded in the history."""
+    """All that signals act on. Each action is recorded in the history."""
 
     stopping: Stopping
     reloader: Reloader
