@@ -149,7 +149,7 @@ def _parse_path(path: str, text: str, cwd: str | None) -> Target:
     if _KEYWORDS.match(text) and "/" not in text.split("=")[0]:
         raise BadTarget(_safely_quoted(text), _EXPECTED)
     if not path.strip() or (is_plain and "/" not in path and not path.startswith("~")):
-        near = f"; did you mean {quoted(f'./{path}')}?" if path.strip() and not path.isalpha() else ""
+        near = suggest(f"./{path}" if path.strip() and not path.isalpha() else None, before="; ")
         raise BadTarget(quoted(text), f"{_EXPECTED}{near}")
     is_home = path.startswith("~") and "/" not in path
     if path.startswith("~"):
