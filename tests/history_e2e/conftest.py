@@ -131,9 +131,7 @@ Keep = Callable[..., Keeper]
 
 
 @pytest.fixture
-def keep(
-    start_program: Callable[..., Program], history_tasks: Path, toy_packages: Path, own_runtime_folder: str
-) -> Keep:
+def keep(start_program: Callable[..., Program], history_tasks: Path, own_runtime_folder: str) -> Keep:
     """Start `taskloom run --history` with the text of a job file. Options are those of the command line."""
     socket = f"{own_runtime_folder}/s"
 
@@ -145,12 +143,11 @@ def keep(
         is_placed: bool = True,
         **more: Any,
     ) -> Keeper:
-        path = os.pathsep.join([str(history_tasks), str(toy_packages)])
         program = start_program(
             jobs,
             *(["--history", stored.place] if is_placed else []),
             *("--name", "kept", *([] if "--no-control" in options else ["--socket", socket]), *options),
-            env={"PYTHONPATH": path} | ({} if is_placed else {"TASKLOOM_HISTORY": ""}) | (env or {}),
+            env={"PYTHONPATH": str(history_tasks)} | ({} if is_placed else {"TASKLOOM_HISTORY": ""}) | (env or {}),
             **more,
         )
         return Keeper(program, socket, stored)

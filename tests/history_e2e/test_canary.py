@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,10 +24,10 @@ PASSWORD = "hush-hush-password-7"
 JOBS = """
 taskloom: {history: HISTORY}
 jobs:
-  telling: {task: secretive, params: {word: "${file:word}", url: "https://me:${file:word}@host/"}}
-  again: {task: secretive, params: {word: "${file:word}"}, restart: {when: on-failure, delay: 100ms}}
-  apart: {task: secretive, params: {word: "${file:word}"}, runner: process}
-  by-name: {task: secretive, params: {word: "${file:word}"}, schedule: {every: 200ms}}
+  telling: {task: telltale, params: {word: "${file:word}", url: "https://me:${file:word}@host/"}}
+  again: {task: telltale, params: {word: "${file:word}"}, restart: {when: on-failure, delay: 100ms}}
+  apart: {task: telltale, params: {word: "${file:word}"}, runner: process}
+  by-name: {task: telltale, params: {word: "${file:word}"}, schedule: {every: 200ms}}
   waiting: {task: waiter}
 """
 
@@ -65,19 +66,33 @@ def run_verb(keeper: Keeper, env: dict[str, str], *words: str) -> bytes:
 
 
 def traced(need_tool: Callable[[str], str], log: Path) -> list[str]:
-    """Return the command that writes down all that a program writes to files and sockets."""
-    calls = "trace=write,writev,pwrite64,pwritev,sendto,sendmsg"
-    return [need_tool("strace"), "-D", "-f", "-qq", "-s", "1000000", "-xx", "-o", str(log), "-e", calls]
+    """Return the command that writes down all that a program writes."""
+    calls = "trace=write,writev,pwrite64,pwritev"
+    return [need_tool("strace"), "-D", "-f", "-qq", "-y", "-s", "1000000", "-xx", "-o", str(log), "-e", calls]
 
 
-def decoded(log: Path) -> bytes:
-    """Return the bytes of a trace in hexadecimal."""
-    return b"".join(
-        bytes.fromhex(text.replace("\\x", ""))
-        for line in log.read_text(errors="replace").splitlines()
-        for text in line.split('"')[1::2]
-        if text.startswith("\\x") and len(text) % 4 == 0
-    )
+_CALL = re.compile(r"\w+\(\d+<([^>]*)>, (.*)")
+_TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+
+
+def written_to_files(log: Path) -> bytes:
+    """Return all bytes of a trace that went to files.
+
+    The pipes and sockets to the process of a run have the secret, as they must, and a task's own print is its own.
+    """
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        call = _CALL.search(line)
+        if call is None:
+            continue
+        place = _bytes_of(call[1])
+        if place.startswith(b"/") and not place.startswith(b"/dev/"):
+            found += [_bytes_of(text[1]) for text in _TEXT.finditer(call[2])]
+    return b"".join(found)
+
+
+def _bytes_of(text: str) -> bytes:
+    return bytes.fromhex(text.replace("\\x", ""))
 
 
 def test_a_secret_is_in_no_file_no_output_and_no_system_call(
@@ -104,7 +119,7 @@ def test_a_secret_is_in_no_file_no_output_and_no_system_call(
     assert again.stop()[0] in (0, 1)
 
     check_nowhere(CANARY, files_in(tmp_path, "word", "trace"))
-    trace = decoded(tmp_path / "trace")
+    trace = written_to_files(tmp_path / "trace")
     assert len(trace) > 100_000
     check_nowhere(CANARY, {"trace": trace})
     env = child_env | {"TASKLOOM_HISTORY": stored.place}

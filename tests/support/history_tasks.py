@@ -13,7 +13,10 @@ from taskloom import Context
 
 __all__ = ["NAMES"]
 
-NAMES = ("stamped", "ticker", "brief", "failing", "chatty", "waiter", "deaf_one", "forking", "secretive", "closer")
+NAMES = (
+    *("stamped", "ticker", "brief", "failing", "chatty", "waiter", "deaf_one"),
+    *("forking", "telltale", "closer", "modules_seen"),
+)
 
 
 def _stamp(path: str, ctx: Context) -> None:
@@ -78,7 +81,7 @@ def forking(ctx: Context, how: str, done: str) -> None:
     ctx.wait()
 
 
-def secretive(ctx: Context, word: SecretStr, url: str = "") -> None:
+def telltale(ctx: Context, word: SecretStr, url: str = "") -> None:
     """Say a secret in every way that it can, and fail with it."""
     secret = word.get_secret_value()
     ctx.log.info("the word is %s", secret)
@@ -86,6 +89,11 @@ def secretive(ctx: Context, word: SecretStr, url: str = "") -> None:
     ctx.progress(1, 2, secret)
     ctx.count(secret, 1)
     raise RuntimeError(f"{secret} was refused at {url}")
+
+
+def modules_seen(ctx: Context, names: str) -> None:
+    """Write the names of all imported modules into a file."""
+    Path(names).write_text("\n".join(sys.modules))
 
 
 def closer(ctx: Context) -> None:
