@@ -17,6 +17,8 @@ from report import as_data, has_missed, table
 
 
 def main() -> int:
+    # No program that is measured writes to the user's state folder; a row about the history turns it on.
+    os.environ["TASKLOOM_HISTORY"] = "off"
     options = _parser().parse_args()
     if options.case:
         print(json.dumps(run_case(load_row(options.rows[0]), options.case, options.times)))

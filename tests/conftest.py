@@ -11,8 +11,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_SETUPTOOLS = 77  # as pyproject.toml asks
@@ -31,6 +35,7 @@ FOREIGN_VARIABLES = (
     "PYTHONUNBUFFERED",
     "PYTHONWARNINGS",
     "RUNTIME_DIRECTORY",
+    "STATE_DIRECTORY",
     "VIRTUAL_ENV",
 )
 
@@ -72,6 +77,27 @@ def runtime_folder() -> Iterator[str]:
         os.environ["XDG_RUNTIME_DIR"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_history() -> Iterator[str]:
+    """Let no program of a test write to the state folder of the machine: history is off, and the folder another one.
+
+    A test about the history gives its programs `TASKLOOM_HISTORY=on`, or `history:` in the job file.
+    """
+    own = {"TASKLOOM_HISTORY": "off", "XDG_STATE_HOME": tempfile.mkdtemp(prefix="t l state")}
+    before = {name: os.environ.get(name) for name in (*own, "STATE_DIRECTORY")}
+    os.environ.update(own)
+    os.environ.pop("STATE_DIRECTORY", None)
+
+    yield own["XDG_STATE_HOME"]
+
+    shutil.rmtree(own["XDG_STATE_HOME"])
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 @pytest.fixture
 def own_runtime_folder() -> Iterator[str]:
     """A folder of control sockets for the programs of one test. Its path has a blank, and is short enough for one."""
@@ -90,14 +116,20 @@ def _short_folder() -> str:
 def child_env(tmp_path_factory: pytest.TempPathFactory, own_runtime_folder: str) -> dict[str, str]:
     """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8.
 
-    Its programs find each other, and no others.
+    Its programs find each other, and no others. They have no history, unless the test sets TASKLOOM_HISTORY=on.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in FOREIGN_VARIABLES and not name.startswith(("TASKLOOM_", "XDG_", "COV_"))
     }
-    own = {"HOME": str(tmp_path_factory.mktemp("home")), "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": own_runtime_folder}
+    own = {
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "LC_ALL": "C.UTF-8",
+        "XDG_RUNTIME_DIR": own_runtime_folder,
+        "TASKLOOM_HISTORY": "off",
+        "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")),
+    }
     return kept | own
 
 
@@ -117,6 +149,28 @@ def need_tool() -> Callable[[str], str]:
         return path
 
     return path_of
+
+
+@pytest.fixture(scope="session")
+def postgres_process() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of this process. Tests use `postgres`, which finds it running."""
+    # Imported here: tests/house copies this file to where nothing of tests/ can be imported.
+    from tests.support.postgres_server import find_postgres, postgres_server
+
+    binaries = find_postgres()
+    if binaries is None and os.environ.get("CI"):
+        pytest.fail("cannot find the server of PostgreSQL, and under CI nothing may be missing")
+    if binaries is None:
+        pytest.skip("LOUD: cannot find the server of PostgreSQL; install the package postgresql to run this test")
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_process: PostgresServer) -> PostgresServer:
+    """A PostgreSQL server that runs; a test may stop, kill or pause it, and makes a database of its own in it."""
+    postgres_process.ensure_running()
+    return postgres_process
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ log_dir      -      default
 log_format   text   default
 log_level    info   default
 control      true   default
+history      -      default
 
 Longest stop: web (10s) -> migrate (10s) -> db (20s)
 
@@ -97,6 +98,7 @@ Call = Callable[..., Result]
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET", "hunter2")
+    monkeypatch.delenv("TASKLOOM_HISTORY")
     Path("plan.yaml").write_text(FILE)
 
     def call(*arguments: str) -> Result:

@@ -22,6 +22,7 @@ from taskloom.cli.validate import validate
 from taskloom.control.names import checked_name
 from taskloom.jobfile import check
 from taskloom.jobfile.env_file import read_env_files
+from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES, HistoryMode, HistorySetting
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.observe.log_format import LogFormat
@@ -31,13 +32,19 @@ A_DURATION = "write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds; or forever"
 BETWEEN = "it must be between 0 and ten years; or forever"
 A_LEVEL = "expected debug, info, warning or error"
 A_CONTROL = "expected true, false or the path of a socket, with a '/'"
+A_HISTORY = (
+    "expected on, off, the path of a database, with a '/', or a URL such as postgresql://host/name, or a mapping of "
+    "url, keep and size"
+)
+A_PLACE = "expected on, off, the path of a database, with a '/', or a URL such as postgresql://host/name"
+A_URL = "expected a URL that begins with sqlite://, postgresql:// or postgres://"
 JOBS = "jobs: {tick: {task: countdown, params: {start: 1}}}\n"
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("NAME", "STOP_WITHIN", "LOG_DIR", "LOG_FORMAT", "LOG_LEVEL", "CONTROL", "SOCKET"):
+    for name in ("NAME", "STOP_WITHIN", "LOG_DIR", "LOG_FORMAT", "LOG_LEVEL", "CONTROL", "SOCKET", "HISTORY"):
         monkeypatch.delenv(f"TASKLOOM_{name}", raising=False)
     return tmp_path
 
@@ -86,6 +93,7 @@ def test_each_setting_has_a_default() -> None:
     assert list(found) == list(SETTINGS)
     assert {name: each.value for name, each in found.items()} == {
         "name": None, "stop_within": 30.0, "log_dir": None, "log_format": "text", "log_level": "info", "control": True,
+        "history": HistorySetting(),
     }  # fmt: skip
     assert RunSettings().with_given(found) == RunSettings()
 
@@ -108,6 +116,11 @@ def test_each_setting_has_a_default() -> None:
         ("TASKLOOM_CONTROL", "true", "control", True),
         ("TASKLOOM_CONTROL", "./x.sock", "control", "./x.sock"),
         ("TASKLOOM_SOCKET", "x.sock", "control", "x.sock"),
+        ("TASKLOOM_HISTORY", "off", "history", HistorySetting(HistoryMode.OFF)),
+        ("TASKLOOM_HISTORY", "false", "history", HistorySetting(HistoryMode.OFF)),
+        ("TASKLOOM_HISTORY", "on", "history", HistorySetting(HistoryMode.ON)),
+        ("TASKLOOM_HISTORY", "true", "history", HistorySetting(HistoryMode.ON)),
+        ("TASKLOOM_HISTORY", "./a b.sqlite", "history", HistorySetting(HistoryMode.ON, "./a b.sqlite")),
     ],
 )
 @pytest.mark.parametrize("place", ["environ", "env_file"])
@@ -130,6 +143,15 @@ def test_a_variable_gives_a_setting(variable: str, text: str, name: str, value: 
         ("TASKLOOM_LOG_FORMAT", "xml", "cannot use 'xml' as log_format; expected text, short, full or json"),
         ("TASKLOOM_LOG_LEVEL", "Debug", f"cannot use 'Debug' as log_level; {A_LEVEL} (did you mean 'debug'?)"),
         ("TASKLOOM_CONTROL", "0", f"cannot use '0' as control; {A_CONTROL} (write false)"),
+        ("TASKLOOM_HISTORY", "none", f"cannot use 'none' as history; {A_HISTORY} (write off)"),
+        ("TASKLOOM_HISTORY", "1", f"cannot use '1' as history; {A_HISTORY} (write on)"),
+        ("TASKLOOM_HISTORY", "Off", f"cannot use 'Off' as history; {A_HISTORY} (write off)"),
+        ("TASKLOOM_HISTORY", "offf", f"cannot use 'offf' as history; {A_HISTORY} (did you mean 'off'?)"),
+        ("TASKLOOM_HISTORY", "runs.sqlite", f"cannot use 'runs.sqlite' as history; {A_HISTORY} (write ./runs.sqlite)"),
+        ("TASKLOOM_HISTORY", "postgre://h/d",
+         f"cannot use 'postgre://h/d' as history; {A_URL} (did you mean 'postgres'?)"),
+        ("TASKLOOM_HISTORY", "mysql://me:secret@h/d", f"cannot use 'mysql://me:**********@h/d' as history; {A_URL}"),
+        ("TASKLOOM_HISTORY", "sqlite://", "cannot use 'sqlite://' as history; expected a path or a host after it"),
     ],
 )  # fmt: skip
 def test_a_bad_variable_is_refused_with_its_name(variable: str, text: str, message: str) -> None:
@@ -171,6 +193,63 @@ def test_the_control_socket_is_off_or_has_a_path(environ: dict[str, str], file: 
     assert found["control"].value == value
     assert settings.control is (value is not False)
     assert settings.socket == (value if isinstance(value, str) else None)
+
+
+DATABASE = "postgresql://me@h/d"
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "setting"),
+    [
+        ("", "", HistorySetting()),
+        ("", "{keep: 7d}", HistorySetting(HistoryMode.ON, "", 7 * 86400.0)),
+        ("on", f"{{url: '{DATABASE}', size: 16MiB}}", HistorySetting(HistoryMode.ON, DATABASE, KEEP_SECONDS, 16 << 20)),
+        ("off", f"{{url: '{DATABASE}', keep: 7d}}", HistorySetting(HistoryMode.OFF, "", 7 * 86400.0)),
+        ("./h", f"{{url: '{DATABASE}', keep: 7d}}", HistorySetting(HistoryMode.ON, "./h", 7 * 86400.0)),
+        ("on", "off", HistorySetting(HistoryMode.ON)),
+        ("on", "./h", HistorySetting(HistoryMode.ON, "./h", KEEP_SECONDS, SIZE_BYTES)),
+    ],
+)
+def test_an_option_and_a_variable_leave_the_limits_of_the_history_to_the_file(
+    environ: str, file: str, setting: HistorySetting
+) -> None:
+    in_file = f"history: {file}" if file else ""
+    as_option = HISTORY.read(environ, ("history",)) if environ else None
+
+    assert given(environ={"TASKLOOM_HISTORY": environ}, file=in_file)["history"].value == setting
+    assert given(flags={"history": as_option}, file=in_file)["history"].value == setting
+
+
+def test_the_password_of_a_database_is_shown_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("pw").write_text("geheim1")
+    url = "postgresql://me:{}@h/d"
+    by_variable = given(environ={"TASKLOOM_HISTORY": url.format("geheim1")})["history"]
+    in_file = given(file=f"history: '{url.format('geheim1')}'")["history"]
+    by_reference = given(file=f"history: {{url: '{url.format('${file:pw}')}'}}")["history"]
+
+    assert {each.value.place for each in (by_variable, in_file, by_reference)} == {url.format("geheim1")}
+    assert by_variable.written == url.format("**********")
+    assert "geheim1" not in in_file.written + by_reference.written + str(by_variable.value)
+    plan = CliRunner().invoke(
+        validate, ["a.yaml", "--plan"], env={"TASKLOOM_HISTORY": url.format("geheim1")}, catch_exceptions=False
+    )
+    assert "geheim1" not in plan.output
+
+
+@pytest.mark.parametrize("value", ["postgresql://me:geheim1@h/d", "geheim1", "runs.db", "mysql://h/d"])
+def test_a_bad_place_of_the_history_on_the_command_line_is_refused(value: str) -> None:
+    answer = CliRunner().invoke(run, ["a.yaml", "--history", value], catch_exceptions=False)
+
+    expected = {
+        "postgresql://me:geheim1@h/d": "cannot use 'postgresql://me:**********@h/d': a password on the command line is "
+        "shown to all users of the machine; expected it in PGPASSWORD, in the file that PGPASSFILE names, or as "
+        "${file:PATH} in the job file",
+        "runs.db": f"cannot use 'runs.db'; {A_PLACE} (write ./runs.db)",
+        "mysql://h/d": f"cannot use 'mysql://h/d'; {A_URL}",
+        "geheim1": f"cannot use 'geheim1'; {A_PLACE}",
+    }
+    assert answer.exit_code == 2
+    assert expected[value] in " ".join(answer.stderr.split())
 
 
 def test_the_settings_of_a_program_are_those_of_all_places() -> None:
@@ -316,7 +395,8 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_dir      -               default\n"
         "log_format   json            TASKLOOM_LOG_FORMAT e:2\n"
         "log_level    debug           TASKLOOM_LOG_LEVEL\n"
-        "control      true            default"
+        "control      true            default\n"
+        "history      -               default"
     )
     assert json.loads(data.stdout)["plan"]["settings"] == {
         "name": {"written": "'${file:name}'", "from": "file", "path": "a.yaml", "line": 2},
@@ -325,6 +405,7 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_format": {"written": "json", "from": "env file", "name": "TASKLOOM_LOG_FORMAT", "path": "e", "line": 2},
         "log_level": {"written": "debug", "from": "environment", "name": "TASKLOOM_LOG_LEVEL"},
         "control": {"written": "true", "from": "default"},
+        "history": {"written": "", "from": "default"},
     }
     assert "hidden-name" not in text.output + data.output
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from tests.support.control_server import PATIENCE_SECONDS, Client, Served, caller, echo, get, serving, wanted
 
+from taskloom.clock import mono
 from taskloom.control import connection, endpoint_keeper, server
 from taskloom.control.endpoint import Endpoint
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent
+from taskloom.control.peer import peer_of
 from taskloom.sync.latch import Latch
 
 
@@ -209,6 +211,34 @@ def test_a_deferred_reply_may_be_complete_already(serve: Serve) -> None:
     deferred.complete(Reply(409, {}))
 
     assert serve(lambda _: deferred).request(get())[0] == 409
+
+
+def test_a_deferred_reply_with_a_deadline_comes_then_at_the_latest(serve: Serve) -> None:
+    """The deadline is set while the server waits, by another thread."""
+    deferred, is_asked = Deferred(), Latch()
+
+    def answer(request: Request) -> Answer:
+        if request.path != "/later":
+            return echo(request)
+        is_asked.open()
+        return deferred
+
+    served = serve(answer)
+    with served.client() as client:
+        client.send(get("/later")).half_close()
+        assert is_asked.wait(PATIENCE_SECONDS)
+        assert served.request(get())[0] == 200
+        deferred.complete_by(mono() + 0.02, Reply(200, {"is": "late"}))
+
+        assert client.read_all().endswith(b'{"is": "late"}\n')
+    deferred.complete(Reply(200, {"is": "too late"}))
+
+
+def test_a_deferred_reply_with_a_deadline_may_have_it_already(serve: Serve) -> None:
+    deferred = Deferred()
+    deferred.complete_by(mono() + 0.02, Reply(202, {}))
+
+    assert serve(lambda _: deferred).request(get())[0] == 202
 
 
 def test_a_stream_follows_and_ends(serve: Serve) -> None:
@@ -501,6 +531,25 @@ def test_a_reply_that_is_complete_is_sent_before_the_end(own_runtime_folder: str
     assert client.read_all().endswith(b'{"exit_code": 0}\n')
     client.socket.close()
     assert not Path(served.path).exists()
+
+
+def test_a_reply_that_is_promised_is_sent_at_the_end(own_runtime_folder: str) -> None:
+    """A client that has requested the stop gets its reply, also if its action cannot be recorded any more."""
+    deferred, is_asked = Deferred(), Latch()
+    deferred.complete_by(mono() + 1000.0, Reply(202, {"recorded": False}))
+
+    def answer(_: Request) -> Answer:
+        is_asked.open()
+        return deferred
+
+    served = Served(answer, own_runtime_folder, peer_of, None, lambda _: False)
+    client = served.client().send(get())
+    assert is_asked.wait(PATIENCE_SECONDS)
+    served.server.close(0.05)
+
+    assert client.read_all().endswith(b'{"recorded": false}\n')
+    client.socket.close()
+    assert served.server.close(PATIENCE_SECONDS)
 
 
 def test_clients_that_wait_for_nothing_do_not_hold_the_end(own_runtime_folder: str) -> None:

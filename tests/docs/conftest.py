@@ -63,6 +63,7 @@ _VARIABLE = (
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d+(\.\d+)? ?m?s\b"), "SECONDS"),
     (re.compile(r"://@[0-9a-f]+"), "://@NAME"),  # the kernel's choice
+    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8}\b"), "START"),  # the id of a start of the program
     (re.compile(r"-{3,}|─{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -282,6 +283,8 @@ def player(tmp_path: Path, readers_programs: Path, child_env: dict[str, str]) ->
     env = child_env | {"PATH": f"{readers_programs}:{os.environ['PATH']}"}
     # A reader has pytest without the plugins of our own tests, which take half of its start.
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # As for a reader: the programs have their history, in the state folder of the test.
+    env["TASKLOOM_HISTORY"] = ""
     return Player(tmp_path, env)
 
 

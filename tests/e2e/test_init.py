@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -374,3 +376,21 @@ def test_a_shell_can_halt_and_continue_it_and_gets_its_exit_code(
 
     shell.type("exit\n")
     assert shell.process.wait(30) == 0
+
+
+def test_the_history_is_that_of_the_program_and_not_of_the_init(
+    start_program: Start, namespace: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "runs.sqlite"
+    env = {"TASKLOOM_HISTORY": str(path)}
+
+    running = start_program("jobs: {one: {task: silent_leaver}}", env=env, prefix=namespace)
+    code = running.end()
+
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        starts = database.execute("SELECT pid, how, exit_code FROM starts").fetchall()
+        runs = database.execute("SELECT run, outcome FROM runs").fetchall()
+    assert code == 0, running.stderr
+    assert [(how, exit_code) for _, how, exit_code in starts] == [("ended", 0)]
+    assert starts[0][0] != 1  # the init
+    assert runs == [("one#1", "succeeded")]

@@ -11,6 +11,7 @@ from taskloom.control import client_errors
 from taskloom.control.finding import Program
 from taskloom.diagnostics import Place, Problem, Related
 from taskloom.errors import TaskloomError
+from taskloom.history import errors as history_errors
 
 MISSING_LINE = Problem(Place("jobs/a.yaml", 7, 11, 9), "cannot find task 'countdwon'; installed: countdown", job="tick")
 DOUBLE_KEY = Problem(
@@ -201,6 +202,76 @@ CLIENT_ROWS: list[tuple[BaseException, str]] = [
 ]
 
 
+PLACE = "'/srv/jobs.sqlite'"
+HISTORY_ROWS: list[tuple[BaseException, str]] = [
+    (history_errors.HistoryError("cannot go on"), "cannot go on"),
+    (
+        history_errors.BadTarget("'mysql://db/app'", "unknown scheme 'mysql'"),
+        "cannot use 'mysql://db/app' as the history: unknown scheme 'mysql'",
+    ),
+    (
+        history_errors.PackageMissing("sqlalchemy", "history"),
+        "cannot use the history: sqlalchemy is not installed; pip install 'taskloom[history]'",
+    ),
+    (
+        history_errors.PackageMissing("psycopg", "postgres", "no pq wrapper available"),
+        (
+            "cannot use the history: psycopg cannot be imported (no pq wrapper available); pip install "
+            "'taskloom[postgres]'"
+        ),
+    ),
+    (
+        history_errors.HistoryUnusable(PLACE, "it belongs to uid 17"),
+        "cannot open the history '/srv/jobs.sqlite': it belongs to uid 17",
+    ),
+    (history_errors.HistoryAbsent(PLACE), "cannot read the history '/srv/jobs.sqlite': there is none yet"),
+    (
+        history_errors.HistoryCorrupt(PLACE, "the file is damaged"),
+        "cannot use the history '/srv/jobs.sqlite': the file is damaged",
+    ),
+    (
+        history_errors.HistoryFailed(PLACE, "the disk is full"),
+        "cannot use the history '/srv/jobs.sqlite' at the moment: the disk is full",
+    ),
+    (
+        history_errors.HistoryHeld("jobs-3f2a", history_errors.Holder(17)),
+        "cannot write the history of jobs-3f2a: pid 17 holds it",
+    ),
+    (
+        history_errors.HistoryHeld("jobs-3f2a", history_errors.Holder(17, "10.0.0.3", "session 23 of PostgreSQL")),
+        "cannot write the history of jobs-3f2a: pid 17 (session 23 of PostgreSQL) on 10.0.0.3 holds it",
+    ),
+    (
+        history_errors.HistoryHeld("jobs-3f2a", history_errors.Holder(0, "", "session 23 of PostgreSQL")),
+        "cannot write the history of jobs-3f2a: another program (session 23 of PostgreSQL) holds it",
+    ),
+    (
+        history_errors.HistoryTooNew(PLACE, "0009", "0002"),
+        (
+            "cannot use the history '/srv/jobs.sqlite': a newer Taskloom has written it (revision 0009, the newest "
+            "known here is 0002)"
+        ),
+    ),
+    (
+        history_errors.HistoryOutdated(PLACE, "0001", "0002"),
+        (
+            "cannot read the history '/srv/jobs.sqlite': an older Taskloom has written it (revision 0001 instead of "
+            "0002), and the next run with this one brings it up to date"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), HISTORY_ROWS, ids=[type(error).__name__ for error, _ in HISTORY_ROWS])
+def test_an_error_of_the_history_says_exactly_this(error: BaseException, text: str) -> None:
+    assert str(error) == text
+    assert isinstance(error, history_errors.HistoryError)
+
+
+def test_every_error_class_of_the_history_has_a_row() -> None:
+    assert {type(error).__name__ for error, _ in HISTORY_ROWS} == set(history_errors.__all__) - {"Holder"}
+
+
 @pytest.mark.parametrize(("error", "text"), CLIENT_ROWS, ids=[type(error).__name__ for error, _ in CLIENT_ROWS])
 def test_an_error_of_a_client_says_exactly_this(error: BaseException, text: str) -> None:
     assert str(error) == text
@@ -231,7 +302,7 @@ def test_every_error_class_is_a_public_name() -> None:
 
 
 def test_every_error_text_is_one_sentence_without_a_full_stop() -> None:
-    for error, text in ROWS:
+    for error, text in [*ROWS, *HISTORY_ROWS]:
         assert not text.endswith("."), type(error)
         if isinstance(error, TaskloomError) and not isinstance(error, errors.JobFileError):
             assert text.startswith(("cannot ", "internal error: ")), type(error)

@@ -97,7 +97,7 @@ def test_a_missing_tool_fails_under_ci(run_pytest: PyTest) -> None:
 def test_a_child_process_gets_an_empty_home_and_no_settings_of_the_developer(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    foreign = {"PYTHONUNBUFFERED": "1", "TASKLOOM_STATE": "x", "XDG_STATE_HOME": "x", "NO_COLOR": "1"}
+    foreign = {"PYTHONUNBUFFERED": "1", "TASKLOOM_STATE": "x", "XDG_DATA_HOME": "x", "NO_COLOR": "1"}
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
 

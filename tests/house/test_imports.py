@@ -48,11 +48,13 @@ ONLY = {
 
 # Outside package -> the module, or the package, of `taskloom` that may import it.
 DOORWAYS = {
+    "alembic": "taskloom.history",
     "click": "taskloom.cli",
     "cronsim": "taskloom.calendars",
     "dask": "taskloom.runners.dask",
     "distributed": "taskloom.runners.dask",
     "h11": "taskloom.control",
+    "psycopg": "taskloom.history",
     "sqlalchemy": "taskloom.history",
     "starlette": "taskloom.web",
     "stevedore": "taskloom.catalog.entry_points",
@@ -277,6 +279,9 @@ BROKEN = [
     ("scheduler/facade.py", "from taskloom import cli", "against the arrows"),
     ("cli/verbs.py", "import yaml", "whose doorway is taskloom.jobfile.syntax"),
     ("jobfile/fields/schedule.py", "from cronsim import CronSim", "whose doorway is taskloom.calendars"),
+    ("cli/verbs.py", "import sqlalchemy", "whose doorway is taskloom.history"),
+    ("cli/verbs.py", "def f():\n    from psycopg import errors", "whose doorway is taskloom.history"),
+    ("scheduler/facade.py", "from alembic import command", "whose doorway is taskloom.history"),
     ("cli/verbs.py", "import zoneinfo", "whose doorway is taskloom.calendars"),
     ("calendars/cron.py", "from taskloom.jobfile import load", "against the arrows"),
     ("jobfile/loader.py", "from importlib import import_module\nimport_module('yaml')", "whose doorway is"),
@@ -328,9 +333,10 @@ def write_house(root: Path, files: dict[str, str]) -> None:
 
 
 LIGHT = [
-    ("taskloom", {"click", "pydantic", "rich", "stevedore", "yaml"}),
-    ("taskloom.scheduler", {"click", "pydantic", "rich", "yaml"}),
-    ("taskloom.cli", {"pydantic", "rich", "stevedore", "yaml"}),
+    ("taskloom", {"click", "pydantic", "rich", "sqlalchemy", "stevedore", "yaml"}),
+    ("taskloom.scheduler", {"click", "pydantic", "rich", "sqlalchemy", "yaml"}),
+    ("taskloom.cli", {"pydantic", "rich", "sqlalchemy", "stevedore", "yaml"}),
+    ("taskloom.history.location", {"alembic", "psycopg", "sqlalchemy"}),
 ]
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import pwd
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.support.postgres_server import PostgresServer
 
 PATIENCE_SECONDS = 30.0
 LOCAL = "127.0.0.1"
@@ -115,22 +113,6 @@ def redis_server(need_tool: Callable[[str], str], free_port: int, tmp_path: Path
 
 
 @pytest.fixture
-def postgresql(need_tool: Callable[[str], str], free_port: int) -> Iterator[str]:
-    """The connection string of a PostgreSQL server, which refuses to run as root."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))  # Debian's place; it is not on the PATH
-    binaries = folders[-1] if folders else Path(need_tool("initdb")).parent
-    place = Path(tempfile.mkdtemp(prefix="taskloom-postgresql-"))
-    options: dict[str, object] = {}
-    if os.getuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        os.chown(place, owner.pw_uid, owner.pw_gid)
-        options = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    try:
-        data = str(place / "data")
-        initialise = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
-        subprocess.run(initialise, check=True, capture_output=True, cwd=place, **options)  # type: ignore[call-overload]
-        server = [str(binaries / "postgres"), "-D", data, "-p", str(free_port), "-h", LOCAL, "-k", str(place)]
-        with serving(server, free_port, stderr=subprocess.DEVNULL, cwd=place, **options):
-            yield f"host={LOCAL} port={free_port} user=postgres dbname=postgres"
-    finally:
-        shutil.rmtree(place)
+def postgresql(postgres: PostgresServer) -> str:
+    """The connection string of a PostgreSQL server."""
+    return f"host={LOCAL} port={postgres.port} user=postgres dbname=postgres"

@@ -26,7 +26,7 @@ from tests.support.hand_driven_core import HandDrivenCore, show
 from tests.support.random_jobs import in_process
 from tests.support.reference_model import ReferenceJob, ReferenceModel, outcome_of
 
-from taskloom.core.inputs import StartJob, Tick
+from taskloom.core.inputs import InstantRecorded, StartJob, Tick
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, Otherwise
 from taskloom.core.policies import (
     Condition,
@@ -153,6 +153,19 @@ class Machine(RuleBasedStateMachine):
         self.model.set_cancel_order(
             [line.removeprefix("CancelRun ") for line in found if line.startswith("CancelRun ")]
         )
+
+    @rule(pick=PICK, is_recorded=st.booleans(), is_late=st.booleans())
+    def record(self, pick: int, is_recorded: bool, is_late: bool) -> None:
+        """Answer for an instant: the one that the job waits for, or an old one that is dropped."""
+        job = self.pick_job(pick, lambda job: job.waits_for == "record")
+        if job is None:
+            return
+        if is_late:
+            report = InstantRecorded(job.spec.name, 1.0, is_recorded)
+            self.expect([], lambda: self.driven.send(report))
+        else:
+            name = job.spec.name
+            self.expect(self.model.recorded(job, self.now), lambda: self.driven.recorded(name, is_recorded=is_recorded))
 
     def pick_job(self, pick: int, wanted: Callable[[ReferenceJob], bool]) -> ReferenceJob | None:
         candidates = [job for job in self.model.jobs.values() if wanted(job)]

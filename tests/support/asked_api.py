@@ -10,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from tests.support.watched_scheduler import WatchedScheduler
 
+from taskloom.control.action_record import ActionRecord
 from taskloom.control.api import Api
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, ServerSentEvent, Stream
 from taskloom.control.log_source import LogLine
@@ -130,6 +131,7 @@ class AskedApi:
         reload: RequestReload | None = None,
         shutdown: RequestShutdown | None = None,
         mask: Callable[[str], str] = str,
+        history: ActionRecord | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.api = Api(
@@ -139,6 +141,7 @@ class AskedApi:
             reload=reload,
             shutdown=shutdown,
             mask=mask,
+            history=history,
         )
         self._listener = scheduler.listen(self.api.put)
 

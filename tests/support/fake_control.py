@@ -215,5 +215,6 @@ def program_status(state: str = "running", **fields: Any) -> dict[str, Any]:
         "start": "0a1b2c3d", "since": "2026-01-31T12:00:00Z", "paths": ["jobs"], "cwd": "/", "command": [],
         "state": state, "stop": None, "jobs": {"total": 2, "by_state": {}, "wrong": 0}, "seq": 7,
         "log": {"from": None, "dir": None, "problem": None},
+        "history": {"state": "off", "reason": None, "since": None, "url": None, "queued": 0, "dropped": 0},
     }  # fmt: skip
     return known | fields

@@ -130,6 +130,12 @@ class HandDrivenCore(RecordedCore):
         """Report the stack of an overdue run; `where` is its file, line and function."""
         return self.send(inputs.StackCaptured(run, where, "stack", 1.5))
 
+    def recorded(self, job: str, *, is_recorded: bool = True) -> list[Action]:
+        """Report that the instant for which the job waits is recorded, or could not be."""
+        record = self.lifecycle.jobs[job].recording
+        assert record is not None
+        return self.send(inputs.InstantRecorded(job, record.due.wall, is_recorded))
+
     def callback_failed(self, run: str) -> list[Action]:
         """Report that a callback of the run raised."""
         return self.send(inputs.CallbackFailed(run, "terminate", BOOM))

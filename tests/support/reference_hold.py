@@ -24,7 +24,11 @@ def pause_job(model: ReferenceModel, name: str, now: float) -> list[str] | None:
         return []
     job.is_paused = True
     lines = [f"paused {name}"]
-    if job.follow_up != "firing":
+    if job.waits_for == "record":
+        lines += model.miss_recorded(job)
+        job.waits_for = "firing"
+        return lines
+    if not job.is_live or job.follow_up != "firing":
         return lines
     job.follow_up = _without_firing(job)
     if job.is_abandoned:

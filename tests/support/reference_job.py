@@ -25,7 +25,8 @@ class ReferenceJob:
 
     spec: JobSpec
     waits_for: str = "command"
-    """`command`, `removal`, `dependency`, `delay`, `backoff` or `firing`; empty if it has a run or an end state."""
+    """`command`, `removal`, `dependency`, `delay`, `backoff`, `firing` or `record`; empty if it has a run or has
+    ended."""
     end_state: str = ""
     """`finished`, `skipped` or `disabled`; empty if it has a run or waits."""
     was_impossible: bool = False

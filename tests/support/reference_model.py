@@ -15,7 +15,7 @@ from tests.support.reference_stop import continue_shutdown, hurry_all, stop_all
 from tests.support.reference_time import handle_due
 
 from taskloom.core.model import JobSpec, Otherwise, StartMode
-from taskloom.core.policies import WatchdogThen
+from taskloom.core.policies import Missed, WatchdogThen
 
 __all__ = ["ReferenceJob", "ReferenceModel", "outcome_of"]
 
@@ -163,8 +163,30 @@ class ReferenceModel:
         job.instant = None
         job.due.pop("firing", None)
 
+    def begin_firing(self, job: ReferenceJob, now: float) -> list[str]:
+        """Begin the run of a firing, after the record of its instant if the schedule catches up."""
+        if job.spec.schedule is None or job.spec.schedule.missed is not Missed.CATCH_UP:
+            return self.begin(job, now)
+        job.waits_for, job.end_state = "record", ""
+        job.due.pop("backoff", None)
+        self.set_due(job, "record", now + 1)
+        return [f"RecordInstant {job.spec.name}"]
+
+    def recorded(self, job: ReferenceJob, now: float) -> list[str]:
+        """Begin the run whose instant is recorded, or was not in time."""
+        if job.waits_for != "record":
+            return []
+        job.waits_for = ""
+        return self.begin(job, now)
+
+    def miss_recorded(self, job: ReferenceJob) -> list[str]:
+        """Miss the instant whose record the job waits for."""
+        job.due.pop("record", None)
+        return [f"missed {job.spec.name}"] if job.waits_for == "record" else []
+
     def begin(self, job: ReferenceJob, now: float, attempt: int = 1) -> list[str]:
         spec = job.spec
+        missed = self.miss_recorded(job)
         job.runs += 1
         job.number += 1
         job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
@@ -177,7 +199,7 @@ class ReferenceModel:
         job.due.pop("delay", None)
         job.due.pop("backoff", None)
         self.set_limits(job)
-        return [f"queued {job.run}", f"StartRun {job.run}"]
+        return [*missed, f"queued {job.run}", f"StartRun {job.run}"]
 
     def set_limits(self, job: ReferenceJob) -> None:
         spec = job.run_spec
@@ -207,8 +229,9 @@ class ReferenceModel:
             job.due.pop("delay", None)
             job.due.pop("backoff", None)
             job.was_impossible = False
+            missed = self.miss_recorded(job)
             job.finish("finished" if job.runs else "skipped")
-            return [f"skipped {job.spec.name}"]
+            return [*missed, f"skipped {job.spec.name}"]
         return self.request_cancel(job, kind, text, now)
 
     def request_cancel(self, job: ReferenceJob, kind: str, text: str, now: float) -> list[str]:
@@ -374,7 +397,9 @@ class ReferenceModel:
             # An abandoned run counts as healthy until it was abandoned.
             self.set_due(job, "backoff", now + job.next_delay(job.abandoned_at if job.outcome == "abandoned" else now))
             lines = [f"restart_scheduled {job.run}"]
-        elif follow_up in ("restart", "firing"):
+        elif follow_up == "firing":
+            lines = self.begin_firing(job, now)
+        elif follow_up == "restart":
             lines = self.begin(job, now)
         elif follow_up == "removal":
             lines = self.forget(job)

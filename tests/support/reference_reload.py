@@ -205,9 +205,9 @@ def _reschedule(model: ReferenceModel, job: ReferenceJob, renewed: list[Referenc
     was_armed = job.instant is not None
     model.disarm(job)
     if job.spec.schedule is None:
-        waits_for_firing = job.waits_for == "firing"
+        waits_for_firing = job.waits_for in ("firing", "record")
         return model.stop_job(job, "reload", "it has no schedule any more", now) if waits_for_firing else []
-    if was_armed or job.waits_for == "backoff" or (job.is_live and job.follow_up != "nothing"):
+    if was_armed or job.waits_for in ("backoff", "record") or (job.is_live and job.follow_up != "nothing"):
         return model.rearm(job, now)
     if job.end_state in ("finished", "skipped") and not job.is_live:
         return _renew(model, job, renewed, now)

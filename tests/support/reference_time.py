@@ -24,6 +24,8 @@ def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) 
         return _restart(model, job, now)
     if name == "firing":
         return fire(model, job, when, now)
+    if name == "record":
+        return model.recorded(job, now)
     if name == "timeout":
         return model.request_cancel(
             job, "deadline", f"longer than its timeout of {duration((job.run_spec or job.spec).timeout or 0.0)}", now
@@ -67,8 +69,10 @@ def fire(model: ReferenceModel, job: ReferenceJob, instant: float, now: float) -
     late = now - instant
     if late > 1 and (schedule.missed is Missed.SKIP or late > schedule.grace):
         return [*lines, missed]
+    if job.waits_for == "record":
+        return [*lines, missed]
     if not job.is_live:
-        return lines + model.begin(job, now)
+        return lines + model.begin_firing(job, now)
     if job.is_abandoned or schedule.overlap is Overlap.SKIP or job.follow_up in ("firing", "restart", "removal"):
         return [*lines, missed]
     job.follow_up = "firing"

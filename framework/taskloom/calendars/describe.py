@@ -119,6 +119,8 @@ def _policies(schedule: Schedule) -> list[str]:
         found.append(f"up to {duration(schedule.jitter)} later, at random")
     if schedule.missed is Missed.SKIP:
         found.append("a missed instant is skipped")
+    elif schedule.missed is Missed.CATCH_UP:
+        found.append(f"a missed instant, also while the program was down, still runs within {duration(schedule.grace)}")
     elif schedule.grace != _DEFAULT.grace:
         found.append(f"a missed instant still runs within {duration(schedule.grace)}")
     return found

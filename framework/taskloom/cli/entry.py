@@ -33,6 +33,8 @@ _VERBS = {
     "logs": ("taskloom.cli.control.logs", "Show the last log lines and prints of jobs.", "Watch"),
     "events": ("taskloom.cli.control.events", "Show what has happened in a running program.", "Watch"),
     "stack": ("taskloom.cli.control.stack", "Show where the runs of jobs are, with their stacks.", "Watch"),
+    "history": ("taskloom.cli.history.history", "Show what has happened, also when no program runs.", "Watch"),
+    "report": ("taskloom.cli.history.report", "Show again how the program ended, or that it was killed.", "Watch"),
     "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "start": (f"{_CONTROL}.start", "Start jobs, and wait until they are ready or have ended.", "Act"),

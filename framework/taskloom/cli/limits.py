@@ -22,6 +22,8 @@ __all__ = ["Limit", "limit_warnings", "thread_limits"]
 # The main thread, output, scheduler, waiter, listener, control, a first helper for callbacks and one for other calls,
 # and the watcher process. A test counts them.
 OWN_THREADS = 9
+# The thread that writes the history, if there is one.
+THREADS_OF_HISTORY = 1
 # A task in a process has its supervisor, and a process with three threads; a program has its supervisor and its main
 # process. The runner has two threads for all of them.
 THREADS_OF_WORKER_RUN = 4
@@ -41,17 +43,20 @@ class Limit(NamedTuple):
     """Whether other processes of the program count as well; not for its own memory."""
 
 
-def limit_warnings(jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] | None = None) -> list[Problem]:
+def limit_warnings(
+    jobs: Iterable[JobSpec], path: str, limits: Sequence[Limit] | None = None, *, has_history: bool = False
+) -> list[Problem]:
     """Return a warning if the jobs cannot all run at the same time under the lowest limit.
 
-    `path`: the file that the warning names. `limits`: those of this process by default.
+    `path`: the file that the warning names. `limits`: those of this process by default. `has_history`: whether the
+    program has one.
     """
     enabled = [job for job in jobs if job.enabled for _ in job.replicated()]
     runs = [job.runner.name for job in enabled]
     threads, processes = runs.count("thread"), runs.count("process")
     programs = sum(job.runner.name == "process" and _is_program(job) for job in enabled)
     in_processes = (processes - programs) * THREADS_OF_WORKER_RUN + programs * PROCESSES_OF_PROGRAM
-    own = OWN_THREADS + (THREADS_OF_RUNNER if processes else 0)
+    own = OWN_THREADS + (THREADS_OF_RUNNER if processes else 0) + (THREADS_OF_HISTORY if has_history else 0)
     for limit in sorted(thread_limits() if limits is None else limits):
         counted = processes if limit.counts_processes else 0
         needed = threads + (in_processes if counted else 0) + own

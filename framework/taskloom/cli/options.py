@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from taskloom.task import parse_duration
 
-__all__ = ["ProgramName", "Seconds", "env_file_option", "number_or_text", "read_seconds"]
+if TYPE_CHECKING:
+    from taskloom.jobfile.fields.history import HistorySetting
+
+__all__ = ["HistoryPlace", "ProgramName", "Seconds", "env_file_option", "number_or_text", "read_seconds"]
 
 env_file_option = click.option(
     "--env-file",
@@ -55,6 +60,37 @@ class ProgramName(click.ParamType[str]):
             return checked_name(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class HistoryPlace(click.ParamType["HistorySetting"]):
+    """Whether and where there is a history: `on`, `off`, a path or a URL. A password is refused."""
+
+    name = "place"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> HistorySetting:
+        """Return the setting, or fail with the legal forms."""
+        from taskloom.jobfile.fields.history import HISTORY, HistorySetting, has_password
+        from taskloom.jobfile.fields.spec import JobErrors
+        from taskloom.jobfile.url_passwords import without_passwords
+
+        if isinstance(value, HistorySetting):
+            return value
+        text = str(value)
+        if has_password(text):
+            shown = without_passwords(text)
+            self.fail(
+                f"cannot use {shown!r}: a password on the command line is shown to all users of the machine; "
+                "expected it in PGPASSWORD, in the file that PGPASSFILE names, or as ${file:PATH} in the job file",
+                param,
+                ctx,
+            )
+        try:
+            return HISTORY.read({"true": True, "false": False}.get(text, text), ("history",))
+        except JobErrors as error:
+            [first, *_] = error.errors
+            hint = f" ({first.hint})" if first.hint else ""
+            message = first.message.replace(" as history;", ";").replace(", or a mapping of url, keep and size", "")
+            self.fail(f"{message}{hint}", param, ctx)
 
 
 def read_seconds(text: str) -> float:

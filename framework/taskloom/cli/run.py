@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import ProgramName, Seconds, env_file_option
+from taskloom.cli.options import HistoryPlace, ProgramName, Seconds, env_file_option
+
+if TYPE_CHECKING:
+    from taskloom.jobfile.fields.history import HistorySetting
 
 __all__ = ["run"]
 
@@ -35,6 +39,12 @@ __all__ = ["run"]
                    "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
 @click.option("--no-control", is_flag=True,
               help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
+@click.option("--history", type=HistoryPlace(), metavar="on|off|PATH|URL",
+              help="Record what happens in this database, for taskloom history and taskloom report. [default: on, a "
+                   "file in the state folder, if the extra history is installed]")  # fmt: skip
+@click.option("--fresh", is_flag=True,
+              help="Begin as if the program had never run: ignore the pauses, restarts and last instants that the "
+                   "history has.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
               help="Least level of the messages in the log; a job may set its own. [default: info]")  # fmt: skip
 @click.option("--log-dir", type=click.Path(), metavar="PATH",
@@ -61,6 +71,8 @@ def run(  # noqa: PLR0917 - click passes them by name
     name: str | None,
     socket: str | None,
     no_control: bool,
+    history: HistorySetting | None,
+    fresh: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of job files until they end or a signal stops them.
@@ -116,6 +128,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         "log_level": Flag("--log-level", log_level),
         "log_dir": Flag("--log-dir", log_dir),
         "name": Flag("--name", name),
+        "history": Flag("--history", history),
         "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
     }
     sources = Sources(flags, os.environ)
@@ -127,5 +140,6 @@ def run(  # noqa: PLR0917 - click passes them by name
         is_verbose=verbose,
         sources=sources,
         env_files=env_files,
+        is_fresh=fresh,
     )
     return program.run(paths_or_default(paths), is_default=not paths)

@@ -14,8 +14,10 @@ import click
 
 from taskloom.cli.options import number_or_text
 from taskloom.diagnostics import Problem
+from taskloom.jobfile.fields.history import HistorySetting
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.text import duration, suggest
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Given(NamedTuple):
     """The value of one setting, and where it comes from."""
 
     value: Any
-    """The final value; of `control` a bool, or the path of the socket."""
+    """The final value; of `control` a bool, or the path of the socket; of `history` a HistorySetting."""
     written: str
     """As it was written, on one line."""
     source: Source
@@ -73,10 +75,11 @@ def _flags_of(flags: Mapping[str, Flag]) -> dict[str, Given]:
 
 def _defaults() -> dict[str, Given]:
     """Return the default of each setting; None for one that is made later or is not there."""
-    return {
+    found = {
         name: Given(_read(name, setting.default) if setting.default else None, setting.default, "default")
         for name, setting in SETTINGS.items()
     }
+    return {**found, "history": Given(HistorySetting(), "", "default")}
 
 
 class Sources:
@@ -104,7 +107,13 @@ class Sources:
         from_env = _from_variables(
             {name: (each.text, each.place) for name, each in usable.items() if name in _VARIABLES}
         )
-        return {**_defaults(), **in_files, **from_env, **self._environ, **self._flags}
+        given = {**_defaults(), **in_files, **from_env, **self._environ, **self._flags}
+        history = given["history"]
+        if "history" in in_files and history.source != "file":
+            # An option and a variable say only whether and where; how much is kept is said in the file alone.
+            limited = history.value.with_limits_of(in_files["history"].value)
+            given["history"] = history._replace(value=limited)
+        return given
 
     def stop_within(self, env_values: Mapping[str, EnvValue]) -> float | None:
         """Return the seconds for a stop if something has them that goes before the job files."""
@@ -177,7 +186,8 @@ def _from_variables(texts: Mapping[str, _Text]) -> dict[str, Given]:
         if variable == _SOCKET and name in found and found[name].value is False:
             continue  # no control socket at all
         source: Source = "environment" if place is None else "env file"
-        found[name] = Given(value, text, source, variable, place)
+        written = without_passwords(text) if name == "history" else text
+        found[name] = Given(value, written, source, variable, place)
     return found
 
 
@@ -197,7 +207,7 @@ def _read(name: str, text: str) -> Any:
     A number is a number of seconds, and `true` is a boolean, where the setting takes these.
     """
     value: object = text
-    if name == "control" and text in ("true", "false"):
+    if name in ("control", "history") and text in ("true", "false"):
         value = text == "true"
     elif name == "stop_within":
         value = number_or_text(text)

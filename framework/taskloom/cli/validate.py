@@ -59,11 +59,14 @@ def validate(
     """
     from taskloom.cli.default_paths import chosen_paths
     from taskloom.cli.limits import limit_warnings
+    from taskloom.cli.program.history_choice import has_history
     from taskloom.cli.settings import Flag, Sources, misspelt_in_files
     from taskloom.clock import MonotonicClock
     from taskloom.errors import JobFileError
     from taskloom.jobfile import CheckResult, check
+    from taskloom.jobfile.checks.without_history import errors_without_history
     from taskloom.jobfile.env_file import environ_with, read_env_files
+    from taskloom.jobfile.fields.history import HistoryMode
 
     sources = Sources({"stop_within": Flag("--stop-within", stop_within)}, os.environ)
     for warning in sources.warnings:
@@ -81,12 +84,17 @@ def validate(
             )
     except JobFileError as error:  # without the variables, most errors in job files would be consequences
         result = CheckResult((), error.problems, env_files, 0.0)
+    settings = None
     if not result.errors:
+        settings = sources.with_files(env_values, result.settings)
+        history = settings["history"].value
         misspelt = misspelt_in_files(env_values)
-        result = result._replace(problems=(*result.problems, *misspelt, *limit_warnings(result.jobs, result.files[0])))
+        limits = limit_warnings(result.jobs, result.files[0], has_history=has_history(history))
+        # Without its packages `run` refuses them as well; but they may be installed where the program will run.
+        refused = errors_without_history(result.jobs) if history.mode is HistoryMode.OFF else ()
+        result = result._replace(problems=(*result.problems, *misspelt, *limits, *refused))
     show = _show_as_json if output == "json" else _show_as_text
-    settings = sources.with_files(env_values, result.settings) if with_plan and not result.errors else None
-    show(result, MonotonicClock().now(), settings)
+    show(result, MonotonicClock().now(), settings if with_plan and not result.errors else None)
     if result.errors:
         context.exit(EXIT_INVALID)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from taskloom.control.action_record import ActionRecord, NoRecord
 from taskloom.control.api_state import ApiState, Call, Log, is_glob
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Answer, Deferred, Reply, Request
@@ -43,7 +44,7 @@ class Api:
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
     text. `log` gets a line for each action, with who requested it; by default the logger `taskloom.control`, on a
-    thread that exists while there is something to log.
+    thread that exists while there is something to log. `history` records the actions.
     """
 
     def __init__(
@@ -56,13 +57,16 @@ class Api:
         shutdown: RequestShutdown | None = None,
         mask: Callable[[str], str] = _as_it_is,
         log: Log | None = None,
+        history: ActionRecord | None = None,
     ) -> None:
         self._own_log: FailureLog | None = None
         if log is None:
             self._own_log = FailureLog(logging.getLogger(LOGGER))
             log = self._own_log.put_line
         self._log = log
-        self._state = ApiState(scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log)
+        self._state = ApiState(
+            scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log, history or NoRecord()
+        )
         routes = [f"{route.method} {route.path}" for route in ROUTES]
         self._state.documents = {
             "Api": {"api": 1, "start": program.start, "routes": routes},

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from weakref import ref
 
+from taskloom.clock import mono
+from taskloom.control.action_record import RECORD_SECONDS, Action, ActionRecord, NoRecord
 from taskloom.control.event_ring import EventRing
-from taskloom.control.exchange import Deferred, Reply, Request
+from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.log_source import LogSource
 from taskloom.control.program_info import CallerNames, ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal
@@ -51,6 +53,7 @@ class ApiState:
     mask: Callable[[str], str]
     """Replaces the secrets in a text."""
     log: Log
+    history: ActionRecord = field(default_factory=NoRecord)
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
     names: CallerNames = field(default_factory=CallerNames)
@@ -91,10 +94,46 @@ class ApiState:
         """Log an action and who requested it. Returns at once."""
         self.log(self.mask(f"{action}: {self.requested(call)}"), "INFO")
 
+    def acted(self, call: Call, action: str, jobs: tuple[str, ...], reply: Reply, result: str = "") -> Answer:
+        """Record an action that was carried out, and return its reply, which has `recorded`.
+
+        The reply waits for that, at most RECORD_SECONDS, and meanwhile other requests are answered.
+        """
+        deferred = Deferred()
+        self.complete_when_recorded(deferred, call, action, jobs, reply=reply, result=result)
+        return deferred if deferred.reply is None else deferred.reply
+
+    def complete_when_recorded(
+        self, deferred: Deferred, call: Call, action: str, jobs: tuple[str, ...], *, reply: Reply, result: str = ""
+    ) -> None:
+        """Record an action, and complete its reply as `acted`. Any thread may call it."""
+
+        def done(is_recorded: bool) -> None:
+            deferred.complete(_with(reply, is_recorded=is_recorded))
+
+        deferred.complete_by(mono() + RECORD_SECONDS, _with(reply, is_recorded=False))
+        self.record(call, action, jobs, result, done)
+
+    def record(
+        self,
+        call: Call,
+        action: str,
+        jobs: tuple[str, ...],
+        result: str,
+        done: Callable[[bool], object] = lambda _: None,
+    ) -> None:
+        """Have an action recorded; `done` is called as `ActionRecord.record` says."""
+        reason = self.mask(str(call.body.get("text") or ""))
+        self.history.record(Action(action, jobs, call.request.caller, reason, self.mask(result)), done)
+
     def event_data(self, event: Event) -> dict[str, Any]:
         """Return an event as JSON data, with its secrets masked."""
         masked: dict[str, Any] = masked_data(self.mask, as_dict(event))
         return masked
+
+
+def _with(reply: Reply, *, is_recorded: bool) -> Reply:
+    return reply._replace(body={**reply.body, "recorded": is_recorded})
 
 
 def choose_jobs(state: ApiState, patterns: Sequence[str], labels: Sequence[str] = ()) -> tuple[Snapshot, list[str]]:

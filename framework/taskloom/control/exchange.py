@@ -7,6 +7,7 @@ the same table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from taskloom.sync.latch import Latch
@@ -53,8 +54,12 @@ class Deferred:
     def __init__(self) -> None:
         self._latch = Latch()
         self._reply: Reply | None = None
-        self.on_complete: Callable[[], object] = lambda: None
-        """Set by the server: called once the reply is there, on the thread that completes it. It must not block."""
+        self._late: Reply | None = None
+        self.deadline = inf
+        """The monotonic second at which `expire` is to be called."""
+        self.on_change: Callable[[], object] = lambda: None
+        """Set by the server: called once the reply or a deadline is there, on the thread that brings it. It must not
+        block."""
 
     @property
     def reply(self) -> Reply | None:
@@ -66,7 +71,18 @@ class Deferred:
         if self._reply is None:
             self._reply = reply
             self._latch.open()
-            self.on_complete()
+            self.on_change()
+
+    def complete_by(self, deadline: float, late: Reply) -> None:
+        """Give the reply `late` at the monotonic second `deadline`, unless it is complete by then."""
+        self._late, self.deadline = late, deadline
+        self.on_change()
+
+    def expire(self, now: float) -> None:
+        """Give the late reply if its deadline has passed."""
+        # Another thread may complete it at the same moment. Then either reply is right, and the server sends one.
+        if self._late is not None and now >= self.deadline:
+            self.complete(self._late)
 
 
 class ServerSentEvent(NamedTuple):

@@ -16,10 +16,10 @@ import fcntl
 import json
 import os
 import stat
-import struct
 from typing import Any, NamedTuple
 
 from taskloom.sync.own_descriptor import OwnDescriptor
+from taskloom.sync.record_lock import locked_by
 from taskloom.text import to_json
 
 __all__ = [
@@ -42,8 +42,6 @@ ELSEWHERE = "@"
 # More programs than these do not end between our opening and our locking of their lock file.
 _ATTEMPTS = 100
 _MOST_BYTES = 65_536
-# struct flock of fcntl(2): type, whence, start, length, pid. The kernel has 64-bit offsets on all 64-bit machines.
-_FLOCK = struct.Struct("hhqqi4x")
 
 _FileId = tuple[int, int]
 
@@ -144,7 +142,7 @@ class Claim:
             except OSError as error:
                 taken = error.errno in (errno.EACCES, errno.EAGAIN)
                 other = _holder_in(descriptor) if taken else None
-                pid = _locked_by(descriptor) if taken else 0
+                pid = locked_by(descriptor) if taken else 0
                 os.close(descriptor)
                 if not taken:
                     raise
@@ -194,7 +192,7 @@ def held_by(folder: int, file: str) -> Holder | None:
     except OSError:
         return None
     try:
-        pid = _locked_by(descriptor)
+        pid = locked_by(descriptor)
         holder = _holder_in(descriptor) if pid else None
         if holder is None:
             return None
@@ -233,15 +231,6 @@ def _has_name(folder: int, file: str, descriptor: int) -> bool:
         return os.path.samestat(os.stat(file, dir_fd=folder, follow_symlinks=False), os.fstat(descriptor))
     except OSError:
         return False
-
-
-def _locked_by(descriptor: int) -> int:
-    """Return the pid that holds the lock of this file, 0 if none does, -1 if its pid cannot be known here."""
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    if kind == fcntl.F_UNLCK:
-        return 0
-    return int(pid) if pid > 0 else -1
 
 
 def _holder_in(descriptor: int) -> Holder | None:

@@ -86,13 +86,18 @@ def _act(state: ApiState, call: Call, verb: str, act: Callable[[JobHandle, str],
     except SchedulerBusy as error:
         if not error.is_undone:
             state.note(call, f"{verb} {name}{how}")
+            state.record(call, verb, (name,), f"not confirmed in time{how}")
         raise
     state.note(call, f"{verb} {name}{how}")
     run = handle.run
     try:
         # The status is later than the action, `seq` is not: a client that follows from there misses nothing.
-        return Reply(200, {**_job_data(state, name), "seq": seq, "run": run.id if run is not None else None})
-    except SchedulerBusy:
-        raise Refusal(503, "busy", f"cannot read the status of job {name!r} in time; {verb} was carried out") from None
-    except UnknownJob:  # a reload removes it, and had waited for the end of its run
+        reply = Reply(200, {**_job_data(state, name), "seq": seq, "run": run.id if run is not None else None})
+    except (SchedulerBusy, UnknownJob) as error:
+        state.record(call, verb, (name,), how.strip())
+        if isinstance(error, SchedulerBusy):
+            message = f"cannot read the status of job {name!r} in time; {verb} was carried out"
+            raise Refusal(503, "busy", message) from None
+        # A reload removes it, and had waited for the end of its run.
         raise Refusal(404, "unknown-job", f"cannot find job {name!r} any more; {verb} was carried out") from None
+    return state.acted(call, verb, (name,), reply, how.strip())

@@ -72,6 +72,10 @@ class CallerNames:
     def __init__(self, path: str = _ACCOUNTS) -> None:
         self._names: Mapping[int, str] = _read_names(path, {0, os.getuid()})
 
+    def name_of(self, uid: int) -> str | None:
+        """Return the name of a user; None if it is not known."""
+        return self._names.get(uid)
+
     def describe(self, caller: Caller) -> str:
         """Return who has sent a request: `alice (uid 1000, pid 4242)`."""
         name = self._names.get(caller.uid)

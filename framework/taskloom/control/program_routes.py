@@ -16,7 +16,7 @@ from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.errors import SchedulerBusy
 from taskloom.observe.masked_data import masked_data
-from taskloom.text import finite
+from taskloom.text import duration, finite
 
 __all__ = ["program", "reload", "shutdown", "stop_report"]
 
@@ -61,8 +61,21 @@ def program(state: ApiState, _: Call) -> Answer:
                 "dir": state.logs.folder if state.logs is not None else None,
                 "problem": state.mask(state.logs.problem) or None if state.logs is not None else None,
             },
+            "history": _history_data(state),
         },
     )
+
+
+def _history_data(state: ApiState) -> dict[str, Any]:
+    found = state.history.status()
+    return {
+        "state": found.state,
+        "reason": state.mask(found.reason) or None,
+        "since": instant_text(found.since) if found.state == "degraded" else None,
+        "url": state.mask(found.url) or None,
+        "queued": found.queued,
+        "dropped": found.dropped,
+    }
 
 
 # -- the reload
@@ -78,7 +91,14 @@ def reload(state: ApiState, call: Call) -> Answer:
     deferred = Deferred()
 
     def done(outcome: ReloadOutcome) -> None:
-        deferred.complete(_reload_reply(state, outcome))
+        reply = _reload_reply(state, outcome)
+        if is_preview:
+            deferred.complete(reply)
+        elif outcome.error is not None:
+            state.record(call, "reload", (), outcome.error)
+            deferred.complete(reply)
+        else:
+            state.complete_when_recorded(deferred, call, "reload", (), reply=reply, result=outcome.sum)
 
     if not is_preview:
         state.note(call, "reload")
@@ -130,7 +150,8 @@ def shutdown(state: ApiState, call: Call) -> Answer:
         if before is not None and within is not None:
             state.scheduler.hurry(within)
         shown = before or reason
-    return Reply(202, {"start": state.program.start, "seq": seq, "reason": state.mask(str(shown))})
+    reply = Reply(202, {"start": state.program.start, "seq": seq, "reason": state.mask(str(shown))})
+    return state.acted(call, "shutdown", (), reply, "" if within is None else f"within {duration(within)}")
 
 
 def _stop_reason(state: ApiState) -> Reason | None:

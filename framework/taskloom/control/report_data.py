@@ -11,6 +11,7 @@ from taskloom.control.client_errors import BadReply
 from taskloom.control.reply_fields import Fields
 from taskloom.core.model import ErrorInfo, Hold, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.report import JobReport, Killed, StopReport, Survivor
+from taskloom.runners import ProcessInfo
 from taskloom.scheduler.handles import JobStatus
 
 __all__ = ["statuses_of", "stop_report_of"]
@@ -44,6 +45,19 @@ def _status(job: Fields) -> JobStatus:
         counts=dict(job.counts("counts")),
         progress=None,
         would_meet_join=job.flag("would_meet_join") if job.has("would_meet_join") else None,
+        runner=job.text("runner") or "thread",
+        otherwise=_member(Otherwise, job.text("otherwise")) if job.has("otherwise") else Otherwise.EXIT,
+        process=_process(job.object("process")) if job.has("process") else None,
+    )
+
+
+def _process(data: Fields) -> ProcessInfo:
+    return ProcessInfo(
+        pid=data.count("pid"),
+        processes=data.count("processes"),
+        memory=data.count("memory"),
+        cpu=data.number("cpu") or 0.0,
+        state=data.text("state"),
     )
 
 

@@ -61,6 +61,10 @@ _INSTANT: Schema = {"type": "string", "format": "date-time", "description": "RFC
 _START: Schema = _text("The id of this start of the program.")
 _SEQ: Schema = {"type": "integer", "minimum": 0, "description": "The number of an event; events after it are later."}
 _COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}
+_RECORDED: Schema = {
+    "type": "boolean",
+    "description": "Whether the action is committed in the history. The reply waits for that, for a second at most.",
+}
 _REASON: Schema = _object("Why something happened.", {"kind": _one_of(ReasonKind), "text": _TEXT})
 
 _PROCESS: Mapping[str, Schema] = {
@@ -152,6 +156,18 @@ _EVENT = {
     ),
 }
 
+_HISTORY = _object(
+    "The history of runs. `queued` rows wait to be written, and `dropped` ones were lost because too many waited.",
+    {
+        "state": {"type": "string", "enum": ["on", "degraded", "off"]},
+        "reason": _or_null(_text("Why it is degraded.")),
+        "since": _or_null(_INSTANT),
+        "url": _or_null(_text("Where it is, without a password.")),
+        "queued": _COUNT,
+        "dropped": _COUNT,
+    },
+)
+
 _LINE = _object(
     "One log line.",
     {"at": _INSTANT, "level": _TEXT, "job": _TEXT, "run": _or_null(_RUN), "text": _TEXT, "seq": _COUNT},
@@ -165,7 +181,13 @@ _END = _object("Sent as `event: end`, last.", {"start": _START, "seq": _SEQ})
 SCHEMAS: Mapping[str, Schema] = {
     "Action": _object(
         "An action that was carried out. `seq` is the number of the last event before it.",
-        {"start": _START, "seq": _SEQ, "run": _or_null(_RUN), "job": reference("Status")},
+        {
+            "start": _START,
+            "seq": _SEQ,
+            "run": _or_null(_RUN),
+            "job": reference("Status"),
+            "recorded": _RECORDED,
+        },
     ),
     "Api": _object("The routes.", {"api": {"const": 1}, "start": _START, "routes": _list(_TEXT)}),
     "End": _END,
@@ -240,6 +262,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "The log lines that it keeps, the folder of its log files, and why they cannot be written.",
                 {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
             ),
+            "history": _HISTORY,
         },
     ),
     "Reload": _object(
@@ -251,9 +274,13 @@ SCHEMAS: Mapping[str, Schema] = {
             "sum": _TEXT,
             "warnings": _list(reference("Problem")),
             "text": _text("The warnings as `taskloom validate` prints them."),
+            "recorded": _RECORDED,
         },
+        optional=("recorded",),
     ),
-    "Shutdown": _object("A stop that was requested.", {"start": _START, "seq": _SEQ, "reason": _TEXT}),
+    "Shutdown": _object(
+        "A stop that was requested.", {"start": _START, "seq": _SEQ, "reason": _TEXT, "recorded": _RECORDED}
+    ),
     "Stacks": _object(
         "Where the runs are.",
         {

@@ -385,6 +385,8 @@ class Server:
         is_due = bool(self._woken) or any(session.is_due for session in self._sessions.values())
         if is_due and now < (self._end or 0.0):
             return False
+        for session in self._sessions.values():
+            session.expire_reply(now)
         self._release()
         return True
 

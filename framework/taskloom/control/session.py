@@ -6,6 +6,7 @@ import _socket
 import select
 import socket
 from collections.abc import Callable
+from math import inf
 
 from taskloom.control.connection import Connection, Phase, refusal
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, Stream
@@ -66,6 +67,8 @@ class Session:
     @property
     def deadline(self) -> float:
         """The monotonic second at which `expire` is to be called."""
+        if self._deferred is not None:
+            return min(self._connection.deadline, self._deferred.deadline)
         return self._connection.deadline
 
     @property
@@ -91,9 +94,10 @@ class Session:
 
     @property
     def is_due(self) -> bool:
-        """Whether a reply is still being sent, or can be sent now."""
-        is_complete = self._deferred is not None and self._deferred.reply is not None
-        is_awaited = is_complete or self._postponed is not None
+        """Whether a reply is still being sent, or can be sent now or at a deadline."""
+        deferred = self._deferred
+        is_certain = deferred is not None and (deferred.reply is not None or deferred.deadline < inf)
+        is_awaited = is_certain or self._postponed is not None
         return not self.is_over and (self._connection.output_bytes > 0 or is_awaited)
 
     def handle(self, events: int, now: float) -> None:
@@ -111,7 +115,15 @@ class Session:
     def expire(self, now: float) -> None:
         """Do what is due at the deadline."""
         self._connection.expire(now)
+        if self._deferred is not None:
+            self._deferred.expire(now)
         self.advance(now)
+
+    def expire_reply(self, now: float) -> None:
+        """Send a reply that has a deadline now: the server ends."""
+        if self._deferred is not None and self._deferred.deadline < inf:
+            self._deferred.expire(inf)
+            self.advance(now)
 
     def advance(self, now: float) -> None:
         """Send and answer as much as is possible without waiting."""
@@ -144,7 +156,7 @@ class Session:
             stream.close()
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
-            deferred.on_complete = _nothing
+            deferred.on_change = _nothing
 
     def close(self) -> None:
         """Close its socket. Raises nothing."""
@@ -216,8 +228,8 @@ class Session:
         elif isinstance(answer, Deferred):
             self._request = request
             self._deferred = answer
-            answer.on_complete = lambda: self._wake(self)
-            if answer.reply is not None:  # completed before that line
+            answer.on_change = lambda: self._wake(self)
+            if answer.reply is not None or answer.deadline < inf:  # changed before that line
                 self._wake(self)
         else:
             self._request = request

@@ -16,6 +16,7 @@ __all__ = [
     "ForgetJob",
     "KillRun",
     "MarkUrgent",
+    "RecordInstant",
     "ReleaseRun",
     "ReportStopProgress",
     "ShutdownFinished",
@@ -85,6 +86,17 @@ class ApplySpec(NamedTuple):
     spec: JobSpec
 
 
+class RecordInstant(NamedTuple):
+    """Have the history record that a run starts for this instant, and answer with InstantRecorded.
+
+    The run starts when the answer comes, or after a second without one.
+    """
+
+    job: str
+    instant: float
+    """Seconds since the epoch."""
+
+
 class ForgetJob(NamedTuple):
     """Drop what is kept about a job that was removed."""
 
@@ -100,4 +112,4 @@ class ShutdownFinished(NamedTuple):
 
 
 RunAction = StartRun | CancelRun | MarkUrgent | TerminateRun | CaptureStack | KillRun | ReleaseRun | ApplySpec
-Action = Event | Wait | RunAction | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished
+Action = Event | Wait | RunAction | RecordInstant | ReportStopProgress | ForgetJob | WorkFinished | ShutdownFinished

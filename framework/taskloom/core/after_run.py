@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.events import EventName
+from taskloom.core.events import NOTHING, EventName
 from taskloom.core.model import Phase, WaitingFor
 from taskloom.core.policies import RestartWhen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
@@ -82,7 +82,10 @@ class FollowUps:
             self._schedule_restart(run)
         else:
             self._store.move(job, Decision.WAIT, WaitingFor.START)
-            self._starter.queue(job)
+            if follow_up is FollowUp.FIRING:
+                self._starter.fire(job, job.queued_instant)
+            else:
+                self._starter.queue(job)
         if follow_up is FollowUp.REMOVAL:
             self.remove(job)
         self._starter.propagate(job)
@@ -154,7 +157,8 @@ class FollowUps:
         job, store = run.job, self._store
         job.due_at = store.now.mono + delay
         store.deadlines.add(job.due_at, self._backoff, job)
-        store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay)
+        data = {"delay": job.backoff.delay} if job.backoff is not None else NOTHING
+        store.emit_run(EventName.RESTART_SCHEDULED, run, seconds=delay, data=data)
 
     def _backoff_over(self, job: JobRecord) -> None:
         """Restart the job, now or as soon as the gate admits it."""

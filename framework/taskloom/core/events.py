@@ -60,8 +60,8 @@ class EventName(FastEnum):
     """Signals that the run outlived its `within`; `data` has the place of its thread, and `otherwise` if it is killed
     now."""
     ENDED = "ended"
-    """Signals that the run ended, and how; exactly one for each queued run. `data` has the place of one that was
-    abandoned because of `join: 0s`."""
+    """Signals that the run ended, and how; exactly one for each queued run. `data` has what it has
+    counted and reported (`counts`, `progress`), and the place of one that was abandoned because of `join: 0s`."""
     LATE_EXIT = "late_exit"
     """Signals that the thread or the processes of an abandoned run have ended after all."""
     SKIPPED = "skipped"

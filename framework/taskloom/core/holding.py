@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from taskloom.core.events import EventName
 from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import WatchdogThen
+from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.requirements import DependencyState
 from taskloom.core.shutdown import WholeStop
@@ -40,6 +41,7 @@ class Holder:
 
     def stop(self, job: JobRecord, reason: Reason) -> None:
         """Let nothing but a user start the job; idempotent. The caller stops what it has now."""
+        job.catches_up_since = None
         self._store.hold(job, Hold.STOPPED, reason)
 
     def end_stop(self, job: JobRecord) -> None:
@@ -55,6 +57,8 @@ class Holder:
         self._begin_pause(job, reason)
         if job.follow_up is FollowUp.FIRING:
             self._drop_queued_firing(job)
+        elif job.recording is not None:
+            self._drop_recorded_firing(job)
 
     def resume(self, job: JobRecord, reason: Reason, *, has_started: bool) -> None:
         """End the holds of the job, and arm the schedule of a stopped one; idempotent. No run begins.
@@ -98,7 +102,7 @@ class Holder:
         for hold, reason in holds.items():
             if hold is Hold.STOPPED:
                 self.stop(job, reason)
-            elif job.spec.schedule is not None:
+            elif job.spec.schedule is not None and not job.is_paused:  # it may remember a pause of its own
                 self._begin_pause(job, reason)
 
     # -- steps
@@ -121,6 +125,14 @@ class Holder:
             follow_up = FollowUp.NOTHING
             job.has_failed = job.has_given_up or run.has_failed
         self._store.set_follow_up(job, follow_up)
+        self._starter.propagate(job)
+
+    def _drop_recorded_firing(self, job: JobRecord) -> None:
+        """Miss the firing that waits for its record."""
+        drop_recording(self._store, job, "paused")
+        self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
+        if job.next_firing is None:
+            self._starter.schedule_exhausted(job)
         self._starter.propagate(job)
 
     def _refuse_unmet(self, job: JobRecord) -> None:

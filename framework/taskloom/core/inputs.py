@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from taskloom.core.changes import Plan
 from taskloom.core.model import JobSpec, Reason
+from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection
 from taskloom.core.run_reports import (
     CallbackFailed,
     RunEnded,
@@ -26,6 +27,7 @@ __all__ = [
     "CallbackFailed",
     "HurryShutdown",
     "Input",
+    "InstantRecorded",
     "PauseJob",
     "Reload",
     "ResetJob",
@@ -58,6 +60,7 @@ class AddJobs(NamedTuple):
     """Declare several jobs, replicas included: all of them, or none if one is refused."""
 
     specs: tuple[JobSpec, ...]
+    memory: Recollection = NOTHING_REMEMBERED
 
 
 class StartAll(NamedTuple):
@@ -124,6 +127,8 @@ class Reload(NamedTuple):
 
     specs: tuple[JobSpec, ...]
     plan: Plan | None = None
+    memory: Recollection = NOTHING_REMEMBERED
+    """Jobs that are new are restored from it."""
 
 
 class StopJob(NamedTuple):
@@ -162,6 +167,14 @@ class Tick(NamedTuple):
     steady_until: float = 0.0
 
 
+class InstantRecorded(NamedTuple):
+    """The answer to the action RecordInstant. `is_recorded`: whether the record will survive a crash."""
+
+    job: str
+    instant: float
+    is_recorded: bool
+
+
 class StackCaptured(NamedTuple):
     """The place and the stack of an overdue run: the answer to the action CaptureStack."""
 
@@ -188,4 +201,4 @@ Command = (
     | HurryShutdown
 )
 RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
-Input = Command | Tick | RunReport | StackCaptured | CallbackFailed
+Input = Command | Tick | RunReport | StackCaptured | CallbackFailed | InstantRecorded

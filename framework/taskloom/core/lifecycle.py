@@ -42,8 +42,10 @@ from taskloom.core.outcome import decide_outcome
 from taskloom.core.policies import WatchdogThen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.reload import Reloader
+from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection
 from taskloom.core.requirements import DependencyState
 from taskloom.core.resetting import Resetter
+from taskloom.core.restoring import declare
 from taskloom.core.shutdown import WholeStop
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
@@ -87,7 +89,7 @@ class Lifecycle:
         self._has_started = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: lambda command: self._add_all((command.spec,)),
-            inputs.AddJobs: lambda command: self._add_all(command.specs),
+            inputs.AddJobs: lambda command: self._add_all(command.specs, command.memory),
             inputs.StartAll: self._start_all,
             inputs.StartJob: self._start_job,
             inputs.ArmJob: self._arm_job,
@@ -108,6 +110,7 @@ class Lifecycle:
             inputs.RunEnded: self._run_ended,
             inputs.StackCaptured: self._stack_captured,
             inputs.CallbackFailed: self._callback_failed,
+            inputs.InstantRecorded: self._starter.records.answer,
         }
 
     # -- the interface
@@ -184,7 +187,7 @@ class Lifecycle:
 
     # -- commands
 
-    def _add_all(self, specs: Sequence[JobSpec]) -> None:
+    def _add_all(self, specs: Sequence[JobSpec], memory: Recollection = NOTHING_REMEMBERED) -> None:
         """Declare all jobs, or none if one of them is refused."""
         added: set[str] = set()
         for spec in specs:
@@ -196,7 +199,7 @@ class Lifecycle:
         if cycle:
             raise DependencyCycle(cycle)
         for spec in specs:
-            self._store.declare(spec)
+            declare(self._store, spec, memory)
 
     def _start_all(self, command: inputs.StartAll) -> None:
         self._must_be_open("start")
@@ -281,7 +284,7 @@ class Lifecycle:
 
     def _reload(self, command: inputs.Reload) -> None:
         self._must_be_open("reload")
-        self.reloader.reload(command.specs, command.plan, has_started=self._has_started)
+        self.reloader.reload(command.specs, command.plan, command.memory, has_started=self._has_started)
         for change in self.reloader.changes:
             # After everything else: an essential job that failed and now never fires again stops all jobs.
             if "schedule" in change.fields and change.job in self.jobs:

@@ -111,6 +111,8 @@ class WaitingFor(FastEnum):
     """The next firing of its schedule."""
     REMOVAL = "removal"
     """The end of the runs that a reload stopped when it added the job."""
+    RECORD = "record"
+    """The record, in the history, of the instant for which its run starts; a second at most."""
 
 
 @plain_members

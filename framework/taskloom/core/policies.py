@@ -185,6 +185,8 @@ class Missed(FastEnum):
     """A run starts for the latest one if it is no older than `grace`; the others are missed."""
     SKIP = "skip"
     """All of them are missed."""
+    CATCH_UP = "catch-up"
+    """As `once`, also for the instants that passed while the program was down. Needs a history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,11 @@ class Schedule:
     """How late, in seconds, a run may still start for a missed instant."""
     immediately: bool = False
     """Whether a first run starts when the schedule is armed."""
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether each instant is recorded before its run starts, so that it never starts two."""
+        return self.missed is Missed.CATCH_UP
 
 
 @plain_members

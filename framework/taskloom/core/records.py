@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskloom.core.changeover import Changeover
     from taskloom.core.requirements import Dependents, Family
 
-__all__ = ["FAILURES", "FollowUp", "HoldBeginning", "JobRecord", "NextFiring", "RunRecord"]
+__all__ = ["FAILURES", "DueInstant", "FollowUp", "HoldBeginning", "JobRecord", "NextFiring", "Recording", "RunRecord"]
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.LOST)
 _NEVER = float("inf")
@@ -62,6 +62,28 @@ class NextFiring:
     """Seconds that it is delayed after its instant."""
     due_at: float
     """Monotonic seconds, by the last known offset of the wall clock."""
+    down_until: float = -_NEVER
+    """The instants up to this one passed while the program was down; seconds since the epoch."""
+
+
+class DueInstant(NamedTuple):
+    """An instant of a schedule that has come, and for which a run starts."""
+
+    wall: float
+    """Seconds since the epoch."""
+    is_made_up: bool = False
+    """Whether it passed while the program was down."""
+
+
+_NO_INSTANT = DueInstant(0.0)
+
+
+class Recording(NamedTuple):
+    """The record of an instant for which a job waits before its run starts."""
+
+    due: DueInstant
+    until: float
+    """When the run starts without the record, in monotonic seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +106,9 @@ class RunRecord:
     unready_at: float = _NEVER
     # When the join policy decides; inf if it waits for ever.
     overdue_at: float = _NEVER
+    # The instant of the schedule for which it starts, if it starts for one, and whether that is recorded.
+    due: DueInstant | None = None
+    is_recorded: bool = True
     # The place of its thread when `within` was over; set then.
     captured: StackCaptured | None = None
     # When it was reported as overdue; not if no stop waits for it.
@@ -167,8 +192,13 @@ class JobRecord:
     next_firing: NextFiring | None = None
     # The latest instant of a calendar that came, in seconds since the epoch.
     latest_instant: float | None = None
-    # The instant of the firing that waits for the end of the run (`FollowUp.FIRING`), in seconds since the epoch.
-    queued_instant: float = 0.0
+    # The firing that waits for the end of the run (`FollowUp.FIRING`).
+    queued_instant: DueInstant = _NO_INSTANT
+    # None unless it waits for the record of an instant.
+    recording: Recording | None = None
+    # Its schedule makes up for what has passed since then, in seconds since the epoch, when it is armed. None if it
+    # remembers nothing, or was armed or stopped in this start of the program.
+    catches_up_since: float | None = None
     holds: Mapping[Hold, Reason] = field(default_factory=lambda: _NO_HOLDS)
     """How users hold it back, and why. Never changed in place: reports share it."""
     hold_beginnings: Mapping[Hold, HoldBeginning] = field(default_factory=lambda: _NO_BEGINNINGS)

@@ -16,8 +16,11 @@ from taskloom.core.events import EventName
 from taskloom.core.holding import Holder
 from taskloom.core.model import JobSpec, JobState, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import RestartWhen, StartMode
+from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
+from taskloom.core.remembered import Recollection
 from taskloom.core.resetting import Resetter, may_fix
+from taskloom.core.restoring import declare
 from taskloom.core.starting import Starter
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
@@ -26,6 +29,8 @@ from taskloom.core.transitions import Decision
 __all__ = ["Change", "ReloadAction", "Reloader", "compare"]
 
 _OVER = (JobState.FINISHED, JobState.SKIPPED)
+# A job with a change of these forgets the last firing that it remembers from earlier starts of the program.
+_FINGERPRINTED = frozenset({"task", "params", "schedule", "enabled", "start"})
 
 
 class Reloader:
@@ -74,12 +79,12 @@ class Reloader:
             refuse_cycles([*removed, *plan.new.values()])
         return plan
 
-    def reload(self, specs: Sequence[JobSpec], plan: Plan | None, *, has_started: bool) -> None:
+    def reload(self, specs: Sequence[JobSpec], plan: Plan | None, memory: Recollection, *, has_started: bool) -> None:
         """Replace all declarations. Raises DuplicateJob or DependencyCycle, and has changed nothing then."""
         plan = self._plan(specs, plan)
         changes = self.changes = plan.changes
-        self._store.emit(EventName.RELOADED, data=_names_by_action(changes))
-        self._declare(plan)
+        self._store.emit(EventName.RELOADED, data=_names_by_action(changes) | _new_fingerprints(changes, memory))
+        self._declare(plan, memory)
         for change in changes:
             if change.action is ReloadAction.REMOVE:
                 self._remove(self._store.jobs[change.job])
@@ -101,7 +106,7 @@ class Reloader:
         elif any(job.is_active for job in keeping):  # also one that was removed before, and is declared again
             self._store.note_active()
 
-    def _declare(self, plan: Plan) -> None:
+    def _declare(self, plan: Plan, memory: Recollection) -> None:
         """Replace all declarations, before any change is acted on.
 
         Otherwise a job could be skipped because of a removed dependency that it no longer has.
@@ -109,11 +114,13 @@ class Reloader:
         holds = self._holder.of_families()
         for change in plan.changes:
             if change.action is ReloadAction.ADD:
-                job = self._store.declare(plan.new[change.job])
+                job = declare(self._store, plan.new[change.job], memory)
                 self._holder.inherit(job, holds.get(job.spec.family, {}))
             elif change.action is not ReloadAction.REMOVE:
                 job = self._store.jobs[change.job]
                 self._store.redeclare(job, plan.new[change.job])
+                if not _FINGERPRINTED.isdisjoint(change.fields):
+                    job.catches_up_since = None
                 if job.spec.schedule is None:
                     self._holder.drop_pause(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
 
@@ -203,13 +210,16 @@ class Reloader:
         """Arm the new schedule if the old one was armed or would be armed again."""
         was_armed = job.next_firing is not None
         self._store.set_next_firing(job, None)
+        if job.spec.schedule is None and job.recording is not None:
+            drop_recording(self._store, job, "stopping")
+            self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
         if job.waiting_for is WaitingFor.REMOVAL:
             job.held_since = self._store.now
         has_follow_up = job.run is not None and job.follow_up is not FollowUp.NOTHING
         if job.spec.schedule is None:
             if job.waiting_for is WaitingFor.FIRING:
                 self._stops.stop(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
-        elif was_armed or has_follow_up or job.waiting_for is WaitingFor.BACKOFF:
+        elif was_armed or has_follow_up or job.waiting_for in (WaitingFor.BACKOFF, WaitingFor.RECORD):
             is_armed = self._starter.timers.arm(job, job.spec.schedule)
             if not is_armed and job.waiting_for is WaitingFor.FIRING:
                 self._starter.schedule_exhausted(job)
@@ -309,6 +319,12 @@ def _stays_stopped(job: JobRecord) -> bool:
     if not job.spec.enabled or job.is_stopped:
         return True
     return job.follow_up is FollowUp.NOTHING and (job.state is JobState.STOPPING or _was_stopped_by_user(job))
+
+
+def _new_fingerprints(changes: Iterable[Change], memory: Recollection) -> dict[str, dict[str, str]]:
+    """Return the data of the event about the jobs whose declarations changed, if a history is kept."""
+    changed = [change.job for change in changes if change.fields and change.job in memory.fingerprints]
+    return {"fingerprints": {job: memory.fingerprints[job] for job in changed}} if changed else {}
 
 
 def _names_by_action(changes: Iterable[Change]) -> dict[str, list[str]]:

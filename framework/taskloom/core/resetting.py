@@ -52,7 +52,8 @@ class Resetter:
         is_known = job.has_given_up or (job.backoff is not None and job.backoff.has_history)
         job.backoff, job.has_given_up = None, False
         if job.waiting_for is WaitingFor.BACKOFF:
-            self._starter.queue(job)  # as attempt 1, which says that what was before does not count
+            # As attempt 1, which says that what was before does not count.
+            self._starter.queue(job, data={"reset": True})
         elif is_known:
             self._store.emit(EventName.RESET, job.spec.name, reason=reason)
 

@@ -12,10 +12,9 @@ from math import floor
 from typing import NamedTuple
 
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.events import EventName, format_wall
 from taskloom.core.model import JobState, Moment, Reason, ReasonKind, WaitingFor
-from taskloom.core.policies import Calendar, Missed, Overlap, Schedule, repeats_after
-from taskloom.core.records import FollowUp, JobRecord, NextFiring
+from taskloom.core.policies import HELD_BACK_SECONDS, Calendar, Missed, Overlap, Schedule, repeats_after
+from taskloom.core.records import DueInstant, FollowUp, JobRecord, NextFiring
 from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.wall_clock import STEP_SECONDS, ClockChange, WallClock
@@ -29,6 +28,7 @@ CALENDAR_SECONDS = 1.0
 # Missed instants are counted up to this number.
 COUNTED_INSTANTS = 1000
 OnJob = Callable[[JobRecord], None]
+Fire = Callable[[JobRecord, DueInstant], None]
 
 
 class _Passed(NamedTuple):
@@ -47,7 +47,13 @@ class ScheduleTimers:
     """
 
     def __init__(
-        self, store: JobStore, stops: StopSequence, *, fire: OnJob, exhausted: OnJob, random: Callable[[], float]
+        self,
+        store: JobStore,
+        stops: StopSequence,
+        *,
+        fire: Fire,
+        exhausted: OnJob,
+        random: Callable[[], float],
     ) -> None:
         self._store = store
         self._stops = stops
@@ -67,18 +73,86 @@ class ScheduleTimers:
         Return whether there is one. If it has passed since then, it is due at once.
         """
         now = self._store.now
+        if job.catches_up_since is not None:
+            self._miss_down(job, schedule)
         if schedule.every is not None:
             self._set_instant(job, schedule, now.mono + schedule.every)
         elif schedule.calendar is not None:
             self.clock.watch(now)
-            start = self.clock.start_of(repeats_after(schedule.calendar), job.latest_instant, now)
+            start = self._start_of(job, schedule, schedule.calendar)
             if since is not None and start <= now.wall:  # otherwise it is held back: the clock was set
                 start = min(start, since.wall)
             self._set_instant(job, schedule, schedule.calendar.after(start))
         return job.next_firing is not None
 
+    def _start_of(self, job: JobRecord, schedule: Schedule, calendar: Calendar) -> float:
+        """Return the time after which a calendar that is armed now has its first instant."""
+        if self._is_held_back(job, schedule) and job.latest_instant is not None:
+            return job.latest_instant
+        return self.clock.start_of(_repeats_after(schedule, calendar), job.latest_instant, self._store.now)
+
+    def _is_held_back(self, job: JobRecord, schedule: Schedule) -> bool:
+        """Return whether the clock was set back, perhaps while the program was down, before the job's latest instant.
+
+        By how much the calendars in general have seen it set back does not matter: an instant starts no second run.
+        """
+        latest, now = job.latest_instant, self._store.now
+        return schedule.catches_up and latest is not None and 0 < latest - now.wall <= HELD_BACK_SECONDS + STEP_SECONDS
+
+    # -- the instants that passed while the program was down
+
+    def catch_up(self, job: JobRecord, schedule: Schedule) -> bool:
+        """Arm the schedule from what the job remembers. Make up for the latest instant since then; miss the others.
+
+        Return whether it is armed by that, or has no further instants; if not, the job remembers nothing.
+        """
+        if job.catches_up_since is None:
+            return False
+        self._arm_since(job, schedule, job.catches_up_since)
+        job.catches_up_since = None
+        if self._has_passed(job.next_firing, schedule):
+            self._fire_passed(job)
+        return True
+
+    def _miss_down(self, job: JobRecord, schedule: Schedule) -> None:
+        """Miss what has passed while the program was down: a user has started the job since then, or resumed it."""
+        if job.catches_up_since is not None:
+            self._arm_since(job, schedule, job.catches_up_since)
+        job.catches_up_since = None
+        firing = job.next_firing
+        if firing is not None and self._has_passed(firing, schedule):
+            passed = self._passed(firing, schedule)
+            if schedule.every is None:
+                job.latest_instant = passed.latest
+            self._record_missed(job, schedule, passed.latest, passed.older + 1, "down")
+
+    def _arm_since(self, job: JobRecord, schedule: Schedule, since: float) -> None:
+        """Arm the schedule as if that had been done at `since`, in seconds since the epoch. The past has no jitter."""
+        now, instant = self._store.now, None
+        if schedule.every is not None:
+            instant = now.mono + min(0.0, since - now.wall) + schedule.every
+        elif schedule.calendar is not None:
+            self.clock.watch(now)
+            start = self._start_of(job, schedule, schedule.calendar)
+            instant = schedule.calendar.after(start if start > now.wall else min(start, since))
+        self._set_instant(job, schedule, instant)
+        firing = job.next_firing
+        if firing is not None:
+            firing.down_until = now.wall
+            if self._wall(schedule, firing.instant) <= now.wall:
+                firing.jitter = 0.0
+                self._set_due(job, firing, schedule)
+
+    # -- firing
+
     def _fire_due(self, job: JobRecord) -> None:
-        """Fire, and set the next instant."""
+        """Fire, and set the next instant. Without one, a job that waits for it is finished."""
+        self._fire_passed(job)
+        if _is_exhausted(job):
+            self._exhausted(job)
+
+    def _fire_passed(self, job: JobRecord) -> None:
+        """Fire for the instants that have passed, and set the next one."""
         firing, schedule = job.next_firing, job.spec.schedule
         if firing is None or schedule is None:
             return
@@ -91,20 +165,24 @@ class ScheduleTimers:
             self._record_missed(job, schedule, passed.latest, passed.older + 1, "paused")
         else:
             if passed.older:
-                self._record_missed(job, schedule, self._previous(schedule, passed.latest), passed.older, "late")
-            self._start_or_miss(job, schedule, passed)
-        if _is_exhausted(job):
-            self._exhausted(job)
+                previous = self._previous(schedule, passed.latest)
+                why = self._why_late(firing, self._wall(schedule, previous))
+                self._record_missed(job, schedule, previous, passed.older, why)
+            self._start_or_miss(job, schedule, passed, firing)
+
+    def _why_late(self, firing: NextFiring, wall: float) -> str:
+        """Return why no run could start at this instant of a schedule, in seconds since the epoch."""
+        return "down" if wall <= firing.down_until else "late"
 
     # -- while the job is paused
 
     def miss_queued(self, job: JobRecord) -> None:
         """Record as missed the firing that waits for the end of the job's run, since the job was paused."""
-        self._report_missed(job, job.queued_instant, 1, "paused")
+        self._store.report_missed(job, job.queued_instant.wall, 1, "paused")
 
     def miss_immediate(self, job: JobRecord) -> None:
         """Record as missed the run that a paused job would begin when its schedule is armed."""
-        self._report_missed(job, self._store.now.wall, 1, "paused")
+        self._store.report_missed(job, self._store.now.wall, 1, "paused")
 
     def miss_passed(self, job: JobRecord) -> None:
         """Miss the instants of a paused job that have passed by now, although their deadline was not handled yet.
@@ -140,31 +218,29 @@ class ScheduleTimers:
 
     # -- what a firing does
 
-    def _start_or_miss(self, job: JobRecord, schedule: Schedule, passed: _Passed) -> None:
+    def _start_or_miss(self, job: JobRecord, schedule: Schedule, passed: _Passed, firing: NextFiring) -> None:
         """Start a run for the latest instant, or record it as missed."""
         is_late = passed.late > LATE_SECONDS
+        why = self._why_late(firing, self._wall(schedule, passed.latest))
+        due = DueInstant(self._wall(schedule, passed.latest), is_made_up=why == "down")
         if is_late and (schedule.missed is Missed.SKIP or passed.late > schedule.grace):
-            self._record_missed(job, schedule, passed.latest, 1, "late")
+            self._record_missed(job, schedule, passed.latest, 1, why)
+        elif job.recording is not None:
+            self._record_missed(job, schedule, passed.latest, 1, "overlap")
         elif job.state is JobState.WAITING:
-            self._fire(job)
+            self._fire(job, due)
         elif job.state is JobState.BLOCKED:
             self._record_missed(job, schedule, passed.latest, 1, "blocked")
         elif schedule.overlap is Overlap.SKIP or job.follow_up in (FollowUp.FIRING, FollowUp.RESTART, FollowUp.REMOVAL):
             self._record_missed(job, schedule, passed.latest, 1, "overlap")
         else:
-            job.queued_instant = self._wall(schedule, passed.latest)
+            job.queued_instant = due
             self._store.set_follow_up(job, FollowUp.FIRING)
             if schedule.overlap is Overlap.REPLACE and job.run is not None:
                 self._stops.request(job.run, Reason(ReasonKind.REPLACED, "its schedule fired again"))
 
     def _record_missed(self, job: JobRecord, schedule: Schedule, instant: float, count: int, why: str) -> None:
-        self._report_missed(job, self._wall(schedule, instant), count, why)
-
-    def _report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
-        job.missed += count
-        job.missed_last = (wall, why)
-        data = {"instant": format_wall(wall), "count": count, "why": why}
-        self._store.emit(EventName.MISSED, job.spec.name, data=data)
+        self._store.report_missed(job, self._wall(schedule, instant), count, why)
 
     def _wall(self, schedule: Schedule, instant: float) -> float:
         """Return an instant of the schedule in seconds since the epoch."""
@@ -231,7 +307,9 @@ class ScheduleTimers:
         offset = firing.instant + firing.jitter - firing.due_at
         if abs(now.wall - now.mono - offset) < STEP_SECONDS:
             return
-        start = change.new_start(repeats_after(calendar), firing.instant, offset)
+        start = change.new_start(_repeats_after(schedule, calendar), firing.instant, offset)
+        if start is not None and job.latest_instant is not None and self._is_held_back(job, schedule):
+            start = max(start, job.latest_instant)
         instant = calendar.after(start) if start is not None else None
         if instant is None or instant == firing.instant:
             self._set_due(job, firing, schedule)
@@ -247,6 +325,14 @@ class ScheduleTimers:
         firing.due_at = instant + firing.jitter
         self._store.deadlines.add(firing.due_at, self._firing, job)
         self._store.mark_changed(job)
+
+
+def _repeats_after(schedule: Schedule, calendar: Calendar) -> float:
+    """Return by how many seconds the clock may be set back without the calendar's instants coming again.
+
+    An instant of a schedule that catches up starts no second run, so even one with wildcards is held back.
+    """
+    return HELD_BACK_SECONDS if schedule.catches_up else repeats_after(calendar)
 
 
 def _is_exhausted(job: JobRecord) -> bool:

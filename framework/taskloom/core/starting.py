@@ -7,13 +7,15 @@ the reload stopped (`changeover.py`); for the jobs that it starts after; for its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.events import EventName
+from taskloom.core.events import NOTHING, EventName
 from taskloom.core.model import Moment, Reason, ReasonKind, WaitingFor
-from taskloom.core.records import FollowUp, JobRecord, RunRecord
+from taskloom.core.recording import InstantRecords, drop_recording, firing_data
+from taskloom.core.records import DueInstant, FollowUp, JobRecord, RunRecord
 from taskloom.core.requirements import DependencyState
 from taskloom.core.scheduling import ScheduleTimers
 from taskloom.core.shutdown import WholeStop
@@ -31,7 +33,8 @@ class Starter:
     """Begins all runs. `random` returns a number from 0.0 to 1.0."""
 
     def __init__(self, store: JobStore, stops: StopSequence, shutdown: WholeStop, random: Callable[[], float]) -> None:
-        self.timers = ScheduleTimers(store, stops, fire=self.queue, exhausted=self._end_schedule, random=random)
+        self.timers = ScheduleTimers(store, stops, fire=self.fire, exhausted=self._end_schedule, random=random)
+        self.records = InstantRecords(store, self.queue_firing)
         self._store = store
         self._stops = stops
         self._shutdown = shutdown
@@ -43,9 +46,29 @@ class Starter:
 
     # -- a run
 
-    def queue(self, job: JobRecord, attempt: int = 1, reason: Reason | None = None) -> None:
-        """Have the runner begin a run of the job. `reason`: why a user started it."""
+    def fire(self, job: JobRecord, due: DueInstant) -> None:
+        """Begin a run for an instant of the job's schedule; one that catches up is recorded first."""
+        schedule = job.spec.schedule
+        if schedule is not None and schedule.catches_up:
+            self.records.begin(job, due)
+        else:
+            self.queue_firing(job, due)
+
+    def queue_firing(self, job: JobRecord, due: DueInstant, *, is_recorded: bool = True) -> None:
+        """Have the runner begin a run for an instant."""
+        self.queue(job, data=firing_data(due, is_recorded=is_recorded))
+        if job.run is not None:
+            job.run.due, job.run.is_recorded = due, is_recorded
+
+    def queue(
+        self, job: JobRecord, attempt: int = 1, reason: Reason | None = None, data: Mapping[str, Any] = NOTHING
+    ) -> None:
+        """Have the runner begin a run of the job. `reason`: why a user started it. `data`: of the event.
+
+        If it waits for the record of an instant, the run comes before that one's.
+        """
         store, spec = self._store, job.spec
+        drop_recording(store, job, "overlap")
         store.move(job, Decision.RUN)
         job.runs += 1
         job.number += 1
@@ -54,7 +77,7 @@ class Starter:
         job.has_failed = job.has_given_up = False
         run = RunRecord(f"{spec.name}#{job.number}", job, attempt, store.now, spec)
         store.begin_run(run)
-        store.emit_run(EventName.QUEUED, run, reason=reason)
+        store.emit_run(EventName.QUEUED, run, reason=reason, data=data)
         store.actions.append(actions.StartRun(run.id, spec, attempt, spec.replica))
         if spec.timeout is not None or spec.ready_within is not None:
             self.set_limits(run)
@@ -156,7 +179,10 @@ class Starter:
             self.queue(job)
             return
         self._store.move(job, Decision.WAIT, WaitingFor.FIRING)
-        is_armed = self.timers.arm(job, schedule, since)
+        makes_up = self.timers.catch_up(job, schedule)
+        if makes_up and job.waiting_for is not WaitingFor.FIRING:
+            return  # its run is the immediate one as well
+        is_armed = job.next_firing is not None if makes_up else self.timers.arm(job, schedule, since)
         if schedule.immediately and not job.is_paused:
             self.queue(job)
             return

@@ -14,13 +14,15 @@ its level: what it depends on is stopped when it is gone. The stop of a single j
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import Any
 
 from taskloom.core.actions import CancelRun, CaptureStack, KillRun, MarkUrgent, ReportStopProgress, TerminateRun
 from taskloom.core.deadlines import DeadlineKind
-from taskloom.core.events import EventName
+from taskloom.core.events import NOTHING, EventName
 from taskloom.core.model import JobState, Reason, WaitingFor
+from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
@@ -94,11 +96,12 @@ class StopSequence:
         store.set_next_firing(job, None)
         self._cancel_follow_up(job)
         if job.state is JobState.WAITING and job.waiting_for is not WaitingFor.START:
+            drop_recording(store, job, "stopping")
             store.move(job, Decision.SKIP if job.last_run is None else Decision.FINISH)
             job.reason = reason
-            store.emit(EventName.SKIPPED, job.spec.name, reason=reason)
+            store.emit(EventName.SKIPPED, job.spec.name, reason=reason, data=_disarmed(job))
         elif job.run is not None:
-            self.request(job.run, reason)
+            self.request(job.run, reason, _disarmed(job))
 
     def cancel(self, job: JobRecord, reason: Reason) -> None:
         """Stop the job's run without a restart. Its schedule goes on, including a queued firing."""
@@ -107,14 +110,14 @@ class StopSequence:
         if job.run is not None:
             self.request(job.run, reason)
 
-    def request(self, run: RunRecord, reason: Reason) -> None:
-        """Request the run to stop, whatever follows it. Only the first request counts."""
+    def request(self, run: RunRecord, reason: Reason, data: Mapping[str, Any] = NOTHING) -> None:
+        """Request the run to stop, whatever follows it. Only the first request counts. `data`: of the event."""
         if run.job.state is not JobState.RUNNING:
             return
         store, now = self._store, self._store.now
         store.move(run.job, Decision.REQUEST_STOP)
         store.record_request(run, reason)
-        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason)
+        store.emit_run(EventName.CANCEL_REQUESTED, run, reason=reason, data=data)
         store.actions.append(CancelRun(run.id, reason))
         if self._unawaited is not None and not run.spec.join.is_awaited:
             waiting = self._unkilled if run.spec.join.kills else self._unawaited
@@ -221,3 +224,9 @@ class StopSequence:
     def _set_progress(self, seconds: float) -> None:
         self._progress_at = self._store.now.mono + seconds
         self._store.deadlines.add(self._progress_at, self._progress)
+
+
+def _disarmed(job: JobRecord) -> Mapping[str, Any]:
+    """Return the data of an event: whether a user has stopped a schedule that catches up, so nothing is made up for."""
+    schedule = job.spec.schedule
+    return {"disarmed": True} if job.is_stopped and schedule is not None and schedule.catches_up else NOTHING

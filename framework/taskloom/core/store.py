@@ -8,7 +8,7 @@ from typing import Any
 from taskloom.core.actions import Action
 from taskloom.core.deadlines import Deadlines
 from taskloom.core.dependencies import Dependencies
-from taskloom.core.events import EVERYTHING, NOTHING, Event, EventName
+from taskloom.core.events import EVERYTHING, NOTHING, Event, EventName, format_wall
 from taskloom.core.model import Hold, JobSpec, JobState, Moment, Outcome, Reason, WaitingFor
 from taskloom.core.records import FollowUp, HoldBeginning, JobRecord, NextFiring, RunRecord
 from taskloom.core.transitions import TRANSITIONS, Decision
@@ -53,15 +53,15 @@ class JobStore:
         except KeyError:
             raise UnknownJob(name, self.jobs) from None
 
-    def declare(self, spec: JobSpec) -> JobRecord:
-        """Add a new job."""
+    def declare(self, spec: JobSpec, data: Mapping[str, Any] = NOTHING) -> JobRecord:
+        """Add a new job. `data`: more of the event, about what the job remembers."""
         state, waiting_for = (JobState.WAITING, WaitingFor.START) if spec.enabled else (JobState.DISABLED, None)
         job = self.jobs[spec.name] = JobRecord(spec, state, waiting_for)
         job.number = self._numbers.pop(spec.name, 0)
         self.version += 1
         self.dependencies.add(job)
         self.mark_changed(job)
-        self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon})
+        self.emit(EventName.JOB_ADDED, spec.name, data={"task": spec.task, "daemon": spec.daemon, **data})
         return job
 
     def redeclare(self, job: JobRecord, spec: JobSpec) -> None:
@@ -147,11 +147,24 @@ class JobStore:
         if self.changed is not None:
             self.changed[job] = None
 
-    def hold(self, job: JobRecord, hold: Hold, reason: Reason) -> None:
-        """Record that a user holds the job back. The first reason is kept."""
+    def report_missed(self, job: JobRecord, wall: float, count: int, why: str) -> None:
+        """Report instants of the job's schedule that start no run. `wall`: the latest, in seconds since the epoch.
+
+        An earlier one may still wait to start a run. The event says so, because only that one counts after a crash.
+        """
+        job.missed += count
+        job.missed_last = (wall, why)
+        data: dict[str, Any] = {"instant": format_wall(wall), "count": count, "why": why}
+        is_firing_queued = job.run is not None and job.follow_up is FollowUp.FIRING
+        if why == "overlap" and (job.recording is not None or is_firing_queued):
+            data["pending"] = True
+        self.emit(EventName.MISSED, job.spec.name, data=data)
+
+    def hold(self, job: JobRecord, hold: Hold, reason: Reason, since: Moment | None = None) -> None:
+        """Record that a user holds the job back. The first reason is kept. `since`: when that began, if not now."""
         if hold not in job.holds:
             job.holds = {**job.holds, hold: reason}
-            job.hold_beginnings = {**job.hold_beginnings, hold: HoldBeginning(self.now, job.missed)}
+            job.hold_beginnings = {**job.hold_beginnings, hold: HoldBeginning(since or self.now, job.missed)}
             self.mark_changed(job)
 
     def end_hold(self, job: JobRecord, hold: Hold) -> None:

@@ -98,6 +98,9 @@ def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
         stop_left=_limit(run.overdue_at, now.mono) if is_requested and run.id in core.stopping else None,
         timeout_left=_limit(run.timeout_at, now.mono) if is_live and not is_requested else None,
         ready_left=_limit(run.unready_at, now.mono) if is_live and not is_requested and run.ready is None else None,
+        instant=run.due.wall if run.due is not None else None,
+        is_made_up=run.due is not None and run.due.is_made_up,
+        is_recorded=run.is_recorded,
     )
 
 

@@ -92,6 +92,12 @@ class RunFacts:
     stop_left: float | None
     timeout_left: float | None
     ready_left: float | None
+    instant: float | None = None
+    """The instant of the schedule for which it started, in seconds since the epoch; None if a firing did not."""
+    is_made_up: bool = False
+    """Whether that instant passed while the program was down."""
+    is_recorded: bool = True
+    """Whether the history has that instant, so that it starts no second run after a crash."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from taskloom.core.remembered import RememberedJob
 
-__all__ = ["ActionRow", "HistoryState", "LostRun", "Opened", "StartInfo"]
+__all__ = ["ActionRow", "HistoryState", "LostRun", "Opened", "RunGauges", "StartInfo"]
 
 
 class StartInfo(NamedTuple):
@@ -46,6 +46,16 @@ class ActionRow(NamedTuple):
     """`pid`, `uid`, `user` and `command`, as far as they are known; `signal` for a signal."""
     reason: str = ""
     result: str = ""
+
+
+class RunGauges(NamedTuple):
+    """What a run has reported about itself so far."""
+
+    last_polled: float | None = None
+    """When it was last seen to poll, in seconds since the epoch; None if it never was."""
+    counters: Mapping[str, int] | None = None
+    progress: Mapping[str, Any] | None = None
+    """`done`, `total` and `unit`."""
 
 
 class HistoryState(NamedTuple):

@@ -22,7 +22,7 @@ __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 AFTER_STOPPED = {"ready", "responsive", "ended", "late_exit", "callback_failed", "started"}
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
-MISSED_CAUSES = {"late", "overlap", "blocked", "paused"}
+MISSED_CAUSES = {"late", "overlap", "blocked", "paused", "down", "stopping"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
     "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive",
@@ -110,6 +110,13 @@ class EventRules:
         if self.stopping is not None:
             self._report("I9", fact, f"job {fact.job} was added during the shutdown")
         self.jobs.add(fact.job or "")
+        if "paused_since" in fact.data:
+            self.paused.add(fact.job or "")
+        for age in fact.data.get("restart_ages", ()):  # of earlier starts of the program
+            self._restarted(fact.job or "", fact.mono - age)
+
+    def _restarted(self, job: str, mono: float) -> None:
+        self._restarts.setdefault(job, deque(maxlen=FLAPPING_RESTARTS)).append(mono)
 
     def _skipped(self, fact: Fact) -> None:
         if fact.reason is None:
@@ -151,7 +158,7 @@ class EventRules:
         if fact.mono < last.restart_at - ROUNDING_SECONDS:
             early = duration(last.restart_at - fact.mono)
             self._report("I6", fact, f"{fact.run} was restarted {early} too early")
-        self._restarts.setdefault(fact.job or "", deque(maxlen=FLAPPING_RESTARTS)).append(fact.mono)
+        self._restarted(fact.job or "", fact.mono)
 
     def _started(self, fact: Fact, run: RunFacts) -> None:
         if run.started is not None or run.ready is not None or run.ended is not None:

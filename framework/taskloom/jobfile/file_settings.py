@@ -10,6 +10,7 @@ from taskloom.jobfile.declared_job import problems_of
 from taskloom.jobfile.fields.registry import FIELDS, is_note
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.jobfile.written_values import as_written, named_as_written
 from taskloom.text import suggest
 
@@ -27,7 +28,7 @@ class FileSetting(NamedTuple):
     value: Any
     """Its final value, such as a number of seconds."""
     written: str
-    """As it is written, on one line; `${VAR}` is not replaced."""
+    """As it is written, on one line; `${VAR}` is not replaced, and the password of a URL is masked."""
     place: Place
 
 
@@ -57,7 +58,7 @@ class FileSettings:
         if is_first:
             for name, value in values.items():
                 path = (KEY, name)
-                text = as_written(document, path, written[name])
+                text = without_passwords(as_written(document, path, written[name]))
                 self.found[name] = FileSetting(value, text, document.positions.key(path))
 
 

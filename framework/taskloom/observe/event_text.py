@@ -19,6 +19,8 @@ _WHY_MISSED = {
     "overlap": "the previous run was still running",
     "blocked": "the thread of an abandoned run is still alive",
     "paused": "the job is paused",
+    "down": "the program was down",
+    "stopping": "its stop began before its run",
 }
 # How the line "and 4,321 more ..." ends, which replaces lines of one kind that come too fast.
 _ENDED, _STARTED, _STOPPING = "runs ended", "runs started", "runs began to stop"
@@ -38,6 +40,17 @@ def _repeated(event: Event, kind: str) -> str:
 def _started(event: Event) -> LogLine:
     again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
     return LogLine(f"started{again}", kind=_repeated(event, _STARTED))
+
+
+def _queued(event: Event) -> LogLine | None:
+    """Say why a run starts at a time that its schedule does not name, and what may follow from a missing record."""
+    instant = _instant(str(event.data.get("instant", "")), event.at)
+    if event.data.get("unrecorded"):
+        text = f"starts, although the history could not record its firing at {instant}; after a crash it may run again"
+        return LogLine(text, "WARNING", "runs started without a record")
+    if event.data.get("made_up"):
+        return LogLine(f"makes up for its firing at {instant}, when the program was down", kind="firings were made up")
+    return None
 
 
 def _cancel_requested(event: Event) -> LogLine:
@@ -71,8 +84,8 @@ def _missed(event: Event) -> LogLine:
     why, count = str(event.data.get("why", "")), int(event.data.get("count", 1))
     instant = _instant(str(event.data.get("instant", "")), event.at)
     firings = f"the firing at {instant}" if count == 1 else f"{count:,} firings, the last at {instant}"
-    # An overlap is skipped by the policy of the job, and a user paused it; the other causes are unintended.
-    level = "INFO" if why in ("overlap", "paused") else "WARNING"
+    # An overlap is skipped by the policy of the job, and a user paused or stopped it; the other causes are unintended.
+    level = "INFO" if why in ("overlap", "paused", "stopping") else "WARNING"
     return LogLine(f"missed {firings}: {_WHY_MISSED.get(why, why)}", level, "times a firing was missed")
 
 
@@ -107,7 +120,8 @@ def _instant(text: str, at: float) -> str:
         return text or "an unknown time"
 
 
-_DESCRIBERS: dict[EventName, Callable[[Event], LogLine]] = {
+_DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
+    EventName.QUEUED: _queued,
     EventName.STARTED: _started,
     EventName.CANCEL_REQUESTED: _cancel_requested,
     EventName.ENDED: _ended,

@@ -91,6 +91,8 @@ def _state_lines(wait: Wait) -> list[LogLine]:
         return [_line("waiting to be started: its start is manual", "jobs waited to be started")]
     if wait.waiting_for is WaitingFor.REMOVAL:
         return [_line("waiting for the end of the runs that the reload stopped", "jobs waited for removed ones")]
+    if wait.waiting_for is WaitingFor.RECORD:
+        return [_line("waiting until the history has recorded its firing", "jobs waited for a record")]
     if wait.waiting_for is WaitingFor.DEPENDENCY and wait.conditions:
         conditions = first_of(wait.conditions, _MOST_CONDITIONS)
         return [_line(f"waiting for {conditions}", "jobs waited for others")]

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
-from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, Event, EventName
-from taskloom.core.inputs import Input, RunEnded, RunStartFailed, StackCaptured
+from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, NOTHING, Event, EventName
+from taskloom.core.inputs import Input, InstantRecorded, RunEnded, RunStartFailed, StackCaptured
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How
 from taskloom.core.report import StopReport
@@ -27,7 +27,8 @@ from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
-from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.live_run import LiveRun, run_gauges
+from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks, reads_at_once
 from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
 from taskloom.scheduler.subscribers import EventSink, Listener
@@ -88,6 +89,7 @@ class ActionExecutor:
         wake_scheduler: Callable[[], None],
         log: FailureLog | None = None,
         before_first_run: Callable[[], object] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.live: dict[str, LiveRun] = {}
         """The runs that the core has not released yet, by id."""
@@ -121,6 +123,7 @@ class ActionExecutor:
         self._heartbeats = heartbeats
         self._on_stopping = on_stopping
         self._before_first_run = before_first_run
+        self._memory = memory
         self._needs_helpers = on_stopping is not None
         self._is_prepared = False
         for name, runner in runners.items():
@@ -139,6 +142,7 @@ class ActionExecutor:
             actions.ReportStopProgress: self._report_stop_progress,
             actions.ReleaseRun: self._release_run,
             actions.ApplySpec: self._apply_spec,
+            actions.RecordInstant: self._record_instant,
             actions.ForgetJob: lambda action: self.last.pop(action.job, None),
             actions.WorkFinished: lambda _: self._mark_changed(),
         }
@@ -265,10 +269,18 @@ class ActionExecutor:
     def _publish(self, event: Event) -> None:
         if event.event is EventName.SCHEDULER_STOPPING and self._on_stopping is not None:
             self._call_hook(self._on_stopping)
+        if event.event is EventName.ENDED:
+            event = self._with_gauges(event)
         for sink in self._sinks():
             sink.put(event)
         if not self.listeners:
             self._core.enable_events(self.default_audience)  # the last listener was removed
+
+    def _with_gauges(self, event: Event) -> Event:
+        """Return the end of a run with what the run has counted and reported, if it has."""
+        run = self.live.get(event.run or "")
+        gauges = run_gauges(run) if run is not None and run.handle is not None else NOTHING
+        return event._replace(data={**event.data, **gauges}) if gauges else event
 
     def _publish_wait(self, wait: Wait) -> None:
         for listener in list(self.listeners):
@@ -386,6 +398,21 @@ class ActionExecutor:
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True
         self.call_handle(action.run, "set_urgent")
+
+    def _record_instant(self, action: actions.RecordInstant) -> None:
+        """Have the memory record the instant, whose answer comes as a message."""
+        job, instant, post = action.job, action.instant, self._messages.post
+
+        def done(is_recorded: bool) -> None:
+            post(InstantRecorded(job, instant, bool(is_recorded)))
+
+        try:
+            if self._memory is not None:
+                self._memory.record_instant(job, instant, done)
+                return
+        except Exception as error:  # noqa: BLE001 - the host's code; the run starts all the same
+            self._messages.record_bug(error)
+        done(False)
 
     def _apply_spec(self, action: actions.ApplySpec) -> None:
         self.live[action.run].apply(action.spec)

@@ -39,6 +39,7 @@ from taskloom.scheduler.calls import Call, Waiter
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.inbox import WAKE
 from taskloom.scheduler.live_run import LiveRun
+from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.patience import patience_until
 from taskloom.scheduler.process_hooks import add_engine
 from taskloom.scheduler.scheduler_loop import SchedulerLoop
@@ -68,6 +69,8 @@ class Engine(SchedulerLoop):
         stop_within: float,
         on_stopping: Callable[[], object] | None,
         log: FailureLog | None = None,
+        *,
+        memory: Memory | None = None,
     ) -> None:
         self.at_exit: AtExit | None = None
         """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
@@ -79,7 +82,7 @@ class Engine(SchedulerLoop):
         # Held by the scheduler thread: if two callers start one at the same time, the second ends at once.
         self._is_owned = allocate_lock()
         self._thread: threading.Thread | None = None
-        super().__init__(clock, runners, stop_within, on_stopping, log)
+        super().__init__(clock, runners, stop_within, on_stopping, log, memory=memory)
         add_engine(self)
 
     # -- in a forked child

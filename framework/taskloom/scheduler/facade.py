@@ -12,6 +12,7 @@ from taskloom.core.events import Event
 from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection, RememberedJob
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
 from taskloom.diagnostics import quoted
@@ -23,8 +24,11 @@ from taskloom.scheduler import async_host
 from taskloom.scheduler.at_exit import AtExit
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
+from taskloom.scheduler.fingerprint import fingerprint
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
+from taskloom.scheduler.live_run import RunGauges, run_gauges
+from taskloom.scheduler.memory import Memory, refuse_without_memory
 from taskloom.scheduler.patience import patience
 from taskloom.scheduler.snapshots import Snapshot, complete, read_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STOP_WITHIN_SECONDS", "Firing", "JobHandle", "JobStatus", "Listener", "Run", "Scheduler", "Snapshot"]
 
+_NOTHING: Mapping[str, RememberedJob] = NOTHING_REMEMBERED.jobs
+
 
 class Scheduler:
     """Owns jobs and decides when runs start and stop.
@@ -52,6 +58,7 @@ class Scheduler:
     `log`: failures are logged to the logger `taskloom` (True), to the given logger, or not at all (False).
     `stop_at_exit`: whether a program that ends without `stop` stops everything, within `stop_within` seconds. By
     default it waits for all runs that are not daemons, as Python waits for threads, and logs a warning that names them.
+    `memory`: records the instants of schedules with `missed: catch-up`; without one, such jobs are refused.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Scheduler:
         on_stopping: Callable[[], object] | None = None,
         log: bool | logging.Logger = True,
         stop_at_exit: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         try:
             lock_timeout(stop_within)
@@ -71,7 +79,11 @@ class Scheduler:
             raise TypeError(f"cannot use {quoted(stop_within)} as stop_within; expected seconds") from None
         self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
-        self._engine = Engine(clock or MonotonicClock(), runners, stop_within, on_stopping, make_failure_log(log))
+        self._memory = memory
+        log_of_failures = make_failure_log(log)
+        self._engine = Engine(
+            clock or MonotonicClock(), runners, stop_within, on_stopping, log_of_failures, memory=memory
+        )
         self._engine.at_exit = AtExit(self, self._engine, is_stopped=stop_at_exit, within=stop_within)
 
     def __enter__(self) -> Self:
@@ -113,28 +125,34 @@ class Scheduler:
             raise Replicated(specs[0].family, len(specs))
         return self._add(specs)[0]
 
-    def add_all(self, jobs: Iterable[Job | JobSpec]) -> list[JobHandle]:
+    def add_all(
+        self, jobs: Iterable[Job | JobSpec], *, remembered: Mapping[str, RememberedJob] = _NOTHING
+    ) -> list[JobHandle]:
         """Declare several jobs, in order; one with n replicas is declared as the jobs `name.1` to `name.n`.
 
-        All or nothing: if it raises what `add` raises, no job was added.
+        All or nothing: if it raises what `add` raises, no job was added. `remembered`: by the names of the declared
+        jobs, what they know from earlier starts of the program: a pause, restarts, the last instant of a schedule.
         """
         with paused_gc():  # as in `start`: many new objects, and none is garbage
-            return self._add(self._specs(jobs))
+            return self._add(self._specs(jobs), remembered)
 
-    def reload(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
+    def reload(
+        self, jobs: Iterable[Job | JobSpec], *, remembered: Mapping[str, RememberedJob] = _NOTHING
+    ) -> list[Change]:
         """Replace all declarations by these, and return what changes for each job.
 
         All or nothing: if it raises InvalidJob, a CatalogError, DependencyCycle or SchedulerStopped, nothing is
         changed. Runs that have to end are requested to stop; this call does not wait for their end. Jobs that are new
         or begin again do: they start when these runs have ended or are overdue. A program whose run goes on gets its
-        `reload_signal`.
+        `reload_signal`. `remembered`: as in `add_all`, for the jobs that are new.
         """
         with paused_gc():
             specs = tuple(self._specs(jobs))
             plan = self._plan(specs)
             live = self._engine.executor.live
             runs, changes = self._engine.query(
-                Reload(specs, plan), lambda core: ([*live.values()], core.reloader.changes)
+                Reload(specs, plan, self._recollect(specs, remembered)),
+                lambda core: ([*live.values()], core.reloader.changes),
             )
         if any(run.is_in_process for run in runs):
             from taskloom.scheduler.kept_runs import tell_kept_runs
@@ -152,9 +170,17 @@ class Scheduler:
         """Plan a reload on the calling thread: a stop does not wait until thousands of jobs are compared."""
         return make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
 
-    def _add(self, specs: Sequence[JobSpec]) -> list[JobHandle]:
-        self._engine.call(AddJobs(tuple(specs)))
+    def _add(self, specs: Sequence[JobSpec], remembered: Mapping[str, RememberedJob] = _NOTHING) -> list[JobHandle]:
+        self._engine.call(AddJobs(tuple(specs), self._recollect(specs, remembered)))
         return [JobHandle(spec.name, self._engine) for spec in specs]
+
+    def _recollect(self, specs: Iterable[JobSpec], remembered: Mapping[str, RememberedJob]) -> Recollection:
+        """Return what the core gets to know about these jobs; called on the caller's thread. Raises InvalidJob."""
+        if self._memory is None:
+            refuse_without_memory(specs)
+            if not remembered:
+                return NOTHING_REMEMBERED
+        return Recollection(remembered, {spec.name: fingerprint(spec) for spec in specs})
 
     def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
         declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
@@ -366,6 +392,17 @@ class Scheduler:
         runs = [live for live in list(executor.live.values()) if not live.over.is_open]
         where = {live: stack.where for live, stack in executor.stacks.places(runs)}
         return [(Run(live, engine), where.get(live, "")) for live in runs]
+
+    def gauges(self) -> list[RunGauges]:
+        """Return what each run that has not ended has counted and reported so far, and when it last polled.
+
+        It waits for nothing, not even for the scheduler's thread. Any thread may call it.
+        """
+        engine = self._engine
+        engine.check_process()
+        now = engine.clock.now().mono
+        live = [run for run in list(engine.executor.live.values()) if not run.over.is_open]
+        return [RunGauges(run.id, run.last_polled(now), run_gauges(run)) for run in live]
 
     def processes(self) -> list[tuple[Run, ProcessInfo]]:
         """Return each run that is in a process of its own, and its processes as /proc shows them now.

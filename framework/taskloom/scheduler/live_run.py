@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 from taskloom.core.model import JobSpec, Moment
 from taskloom.core.records import RunRecord
 from taskloom.runners import Emit, ProcessInfo, RunHandle, Runner, RunOrder
@@ -11,7 +14,17 @@ from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
 
-__all__ = ["LiveRun"]
+__all__ = ["LiveRun", "RunGauges", "run_gauges"]
+
+
+class RunGauges(NamedTuple):
+    """A run that has not ended, and all that it has reported so far."""
+
+    run: str
+    polled_at: float | None
+    """The monotonic second at which it last polled, to one second; None if that is not known."""
+    reported: Mapping[str, Any]
+    """JSON data: `counts` and `progress`, each only if it has some."""
 
 
 class LiveRun:
@@ -108,6 +121,18 @@ class LiveRun:
         """Wait until nothing of the run is left; return False after `timeout` seconds."""
         return self.handle is None or self.handle.join(timeout)
 
+    def last_polled(self, now: float) -> float | None:
+        """Return the monotonic second at which it last polled, to one second; None if unobserved. Any thread may ask.
+
+        Unlike `poll_age` it changes nothing: the thread that samples the polls may be at work.
+        """
+        track = self._track
+        if track is None:
+            return None
+        if self.token.is_waiting or self.token.polls != track.polls:
+            return now
+        return None if track.is_unobserved else track.polled_at
+
     def poll_age(self, now: float) -> float | None:
         """Return the seconds since its last poll; None if unobserved."""
         return self._track.age(now) if self._track is not None else None
@@ -119,3 +144,15 @@ class LiveRun:
             for callback in self.token.dispatched
             if not callback.is_done
         )
+
+
+def run_gauges(run: LiveRun) -> Mapping[str, Any]:
+    """Return what the run has counted and reported, as JSON data: `counts` and `progress`, each only if it has some."""
+    found: dict[str, Any] = {}
+    gauges = run.gauges
+    counts, progress = gauges.counts, gauges.progress
+    if counts:
+        found["counts"] = counts
+    if progress is not None:
+        found["progress"] = progress._asdict()
+    return found

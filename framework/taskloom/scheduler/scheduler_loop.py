@@ -26,6 +26,7 @@ from taskloom.scheduler.cancel_waves import REPORT_SECONDS
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import SAMPLE_SECONDS, HeartbeatMonitor
 from taskloom.scheduler.inbox import WAKE, Inbox
+from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.process_hooks import register_exit_hook
 from taskloom.scheduler.stop_without_core import StopWithoutCore
 from taskloom.sync.gate import Gate
@@ -58,6 +59,8 @@ class SchedulerLoop:
         stop_within: float,
         on_stopping: Callable[[], object] | None,
         log: FailureLog | None = None,
+        *,
+        memory: Memory | None = None,
     ) -> None:
         self.bug: BaseException | None = None
         self.clock = clock
@@ -96,6 +99,7 @@ class SchedulerLoop:
             wake_scheduler=self._wake,
             log=log,
             before_first_run=register_exit_hook,
+            memory=memory,
         )
         self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves

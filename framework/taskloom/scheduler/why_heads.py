@@ -64,6 +64,8 @@ class Heads:
                 return f"{job.name} is not running: its schedule ({spec.schedule.text}) was {held(paused, self._clock)}"
             due = self._clock.until(report.next_firing)
             return f"{job.name} waits for its schedule ({spec.schedule.text}), which fires next {due}"
+        if waiting_for is WaitingFor.RECORD:
+            return f"{job.name} is about to start: its firing is being recorded, which takes a second at most"
         if waiting_for is WaitingFor.REMOVAL:
             runs = job.awaited_runs
             which = f"{names(runs)}, which a reload has stopped" if runs.total else "the runs that a reload has stopped"

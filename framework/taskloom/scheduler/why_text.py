@@ -42,6 +42,8 @@ MISSED_CAUSES = {
     "overlap": "the previous run was still running",
     "blocked": "the thread of an abandoned run was still alive",
     "paused": "the schedule was paused",
+    "down": "the program was down",
+    "stopping": "it was stopped before its run began",
 }
 """Why an instant of a schedule passed without a run, by the cause that the events have."""
 
@@ -206,6 +208,7 @@ class _Paragraph:
         job, run, numbers = self._job, self._job.run, self._facts.numbers
         if run is None:
             return
+        yield from self._instant(run)
         yield from self._process(run)
         yield from self._polls(run, numbers)
         reports = reported(numbers)
@@ -217,6 +220,16 @@ class _Paragraph:
         yield from self._missed()
         yield from self._schedule()
         yield from self._follow_up()
+
+    def _instant(self, run: RunFacts) -> Iterator[str]:
+        """Yield which instant the run makes up for, and that it could not be recorded."""
+        if run.instant is None:
+            return
+        at = self._clock.at(run.instant)
+        if run.is_made_up:
+            yield f"It makes up for its firing at {at}, when the program was down"
+        if not run.is_recorded:
+            yield f"The history could not record its firing at {at}, so after a crash it may run again"
 
     @property
     def _is_program(self) -> bool:

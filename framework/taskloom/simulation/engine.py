@@ -75,7 +75,8 @@ class Engine:
         self.on_progress: Callable[[], object] = _no_report
         """Called between two steps, once in PROGRESS_STEPS steps."""
         self.handlers: dict[type, Callable[[Any], object]] = {
-            actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished)
+            actions.WorkFinished: lambda _: self.schedule(self.now.mono, self.stop_if_finished),
+            actions.RecordInstant: self._record_instant,
         }
         """The function to call for each type of action; actions of other types are ignored."""
         self._on_work_finished, self._tie_break, self._stuck_steps = on_work_finished, tie_break, stuck_steps
@@ -154,6 +155,10 @@ class Engine:
     def answer(self, message: inputs.Input) -> None:
         """Have the input handed in after all actions of the present one; for handlers, which may not call `process`."""
         self._inputs.append(message)
+
+    def _record_instant(self, action: actions.RecordInstant) -> None:
+        """Answer at once: a simulation has no history, and the record takes no time in it."""
+        self.answer(inputs.InstantRecorded(action.job, action.instant, is_recorded=True))
 
     def apply(self, command: inputs.Input | ClockStep | Stall) -> None:
         """Do what an entry of a script orders. Raises the UsageError of a command that the lifecycle refuses."""

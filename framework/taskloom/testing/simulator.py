@@ -114,6 +114,7 @@ class _Simulator:
             actions.KillRun: lambda action: self._runs[action.run].kill(),
             actions.ReleaseRun: lambda action: self._runs.__delitem__(action.run),
             actions.ApplySpec: lambda action: self._runs[action.run].apply(action.spec),
+            actions.RecordInstant: self._record_instant,
         }
 
     def apply(self, command: inputs.Input | ClockStep | Stall) -> None:
@@ -137,6 +138,12 @@ class _Simulator:
         run = _FakeRun(self.engine, action, self._behaviour_of(action.spec))
         self._runs[action.run] = run
         self.engine.schedule_in(run.behaviour.making, run.begin)
+
+    def _record_instant(self, action: actions.RecordInstant) -> None:
+        """Answer soon, late, twice or never, and that it was recorded or not."""
+        for _ in range(self.random.choice((0, 1, 1, 1, 2))):
+            answer = inputs.InstantRecorded(action.job, action.instant, self.random.random() < 0.8)
+            self.engine.schedule_in(self.random.choice((0.0, 0.01, 0.5, 2.0)), self.engine.process, answer)
 
     def _behaviour_of(self, spec: JobSpec) -> Behaviour:
         job = spec.name

@@ -14,7 +14,7 @@ from tests.support.fake_control import STREAM, event_text, job_status, reply
 
 from taskloom.cli.control.event_lines import EventLines
 from taskloom.cli.control.job_table import job_table, wrong_jobs
-from taskloom.cli.control.program_text import stop_text
+from taskloom.cli.control.program_text import history_text, stop_text
 from taskloom.clock import mono
 from taskloom.control.client_call import Call
 from taskloom.control.client_errors import ControlError
@@ -125,11 +125,16 @@ def test_any_event_is_a_line_or_an_error_in_words(name: str, data: dict[str, Any
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.sampled_from(["name", "pid", "state", "stop"]), VALUES))
-def test_any_program_is_a_line_or_an_error_in_words(data: dict[str, Any]) -> None:
+@given(st.sampled_from([stop_text, lambda program: history_text(program, 0.0)]),
+       st.dictionaries(st.sampled_from(["name", "pid", "state", "stop"]), VALUES),
+       st.dictionaries(st.sampled_from(["reason", "since", "url", "queued", "dropped"]), VALUES))  # fmt: skip
+def test_any_program_is_a_line_or_an_error_in_words(
+    shown: Callable[[Fields], str], data: dict[str, Any], history: dict[str, Any]
+) -> None:
     lines: list[str] = []
+    program = Fields({**data, "history": {"state": "degraded", **history}}, "pid 7")
 
-    text = error_of(lambda: lines.append(stop_text(Fields(data, "pid 7"))))
+    text = error_of(lambda: lines.append(shown(program)))
 
     assert text == "" or text.startswith(PREFIX)
     assert "\n" not in "".join(lines)

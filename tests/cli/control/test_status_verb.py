@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from textwrap import dedent
 from typing import Any
 
@@ -173,6 +174,26 @@ def test_a_stop_is_told_first_with_who_is_awaited(play: Callable[..., Any], ask:
     assert answer.out.splitlines()[0] == (
         "jobs-3f2a (pid 4711) is stopping (signal: TERM): waiting for web, db\\x1b, at most 3.2 s more"
     )
+
+
+def test_a_history_that_is_degraded_is_told_first(play: Callable[..., Any], ask: Callable[..., Any]) -> None:
+    degraded = {"state": "degraded", "reason": "disk\x1b full", "since": "2026-01-31T12:00:00Z", "queued": 1200}
+    fake = play({"/v1/program": program_status(history=degraded), "/v1/jobs": jobs(job_status("web"))})
+
+    answer = ask(fake, "status")
+
+    since = datetime(2026, 1, 31, 12, tzinfo=UTC).astimezone()
+    assert answer.out.splitlines()[0] == (
+        f"history is degraded since {since:%Y-%m-%d %H:%M:%S}: disk\\x1b full; 1,200 rows not written yet"
+    )
+
+
+@pytest.mark.parametrize("history", [None, {"state": "on", "queued": 5}, {"state": "off"}], ids=["old", "on", "off"])
+def test_a_history_that_is_not_degraded_is_not_told(
+    play: Callable[..., Any], ask: Callable[..., Any], history: dict[str, Any] | None
+) -> None:
+    fake = play({"/v1/program": program_status(history=history), "/v1/jobs": jobs(job_status("web"))})
+    assert ask(fake, "status").out.startswith("JOB")
 
 
 def test_a_program_without_jobs_says_so(play: Callable[..., Any], ask: Callable[..., Any]) -> None:

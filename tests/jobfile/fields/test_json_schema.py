@@ -216,6 +216,23 @@ SETTINGS_TAKEN: dict[str, list[Any]] = {
     "log_format": ["text", "short", "full", "json"],
     "log_level": ["debug", "info", "warning", "error"],
     "control": [True, False, "./x.sock", "/run/x"],
+    "history": [
+        True,
+        False,
+        "on",
+        "off",
+        "./h.sqlite",
+        "/var/lib/h",
+        "a b/c://d",
+        "sqlite:///h.db",
+        "postgresql://u@h:5/d?x=1",
+        "postgres://h/d",
+        "postgresql+psycopg://h/d",
+        {"url": "./h"},
+        {"keep": "7d"},
+        {"size": "16MiB"},
+        {"url": "postgresql://h/d", "keep": 3600, "size": 4 << 20},
+    ],
 }
 SETTINGS_REFUSED: dict[str, list[Any]] = {
     "name": ["", "a b", "-a", ".a", "a/b", "a" * 65, 5, True, None, [], {}],
@@ -224,6 +241,23 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
     "log_format": ["JSON", "xml", "", None, 5],
     "log_level": ["warn", "INFO", "", None, 20],
     "control": ["off", "x.sock", "", 0, 1, None, []],
+    "history": [
+        "h.sqlite",
+        "",
+        "none",
+        0,
+        1,
+        None,
+        [],
+        {},
+        "mysql://h/d",
+        "postgresql://",
+        {"url": "on"},
+        {"url": True},
+        {"keep": "soon"},
+        {"size": "big"},
+        {"sise": "16MiB"},
+    ],
 }
 
 

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from taskloom.control.reply_fields import Fields
 
 __all__ = [
+    "complete_failed_runs",
+    "complete_histories",
     "complete_jobs_and_signals",
     "complete_jobs_of_files",
+    "complete_jobs_of_history",
     "complete_labels",
     "complete_paths",
     "complete_programs",
     "complete_running_jobs",
+    "complete_starts",
     "complete_tasks",
 ]
 
@@ -86,6 +90,35 @@ def complete_programs(_: click.Context, __: click.Parameter, incomplete: str) ->
     from taskloom.control.finding import list_programs, short_names
 
     return [name for name in short_names(list_programs()) if name.startswith(incomplete)]
+
+
+def complete_histories(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the programs that begin so and have a history in the folder of this user."""
+    from taskloom.cli.completion.known_history import names_of_histories
+
+    return [name for name in names_of_histories() if name.startswith(incomplete)]
+
+
+def complete_jobs_of_history(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the jobs of the history that begin so."""
+    from taskloom.cli.completion.known_history import jobs_of_history
+
+    typed = {*(ctx.params.get("jobs") or ()), *ctx.args}
+    return [name for name in jobs_of_history(ctx) if name.startswith(incomplete) and name not in typed]
+
+
+def complete_starts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Return the ids of the starts in the history that begin so, the latest first, each with its time."""
+    from taskloom.cli.completion.known_history import starts_of_history
+
+    return [CompletionItem(start, help=text) for start, text in starts_of_history(ctx) if start.startswith(incomplete)]
+
+
+def complete_failed_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Return the last runs in the history that begin so and failed, the latest first, each with its time."""
+    from taskloom.cli.completion.known_history import failed_runs_of_history
+
+    return [CompletionItem(run, help=text) for run, text in failed_runs_of_history(ctx) if run.startswith(incomplete)]
 
 
 def _running_jobs(ctx: click.Context) -> list[Fields]:

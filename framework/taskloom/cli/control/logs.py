@@ -6,14 +6,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from math import inf
 from typing import Any
 
 import click
 
-from taskloom.cli.completion.known_names import complete_paths
+from taskloom.cli.completion.known_names import complete_failed_runs, complete_paths
 from taskloom.cli.control.common import (
     ControlExit,
     JobFilter,
@@ -85,6 +85,11 @@ def _points_to_files(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--grep", type=_Regex(), metavar="REGEX", help="Only lines in which this regular expression is found.")
 @click.option("--log-dir", "folder", metavar="PATH", type=click.Path(), shell_complete=complete_paths,
               help="Read the files that `run --log-dir PATH` has written; no program needs to run.")  # fmt: skip
+@click.option("--run", "run", metavar="ID", shell_complete=complete_failed_runs,
+              help="The last lines of this run, from the history: such as tick#3, or tick#3@START; no program needs to "
+                   "run.")  # fmt: skip
+@click.option("--history", "database", metavar="PATH|URL", envvar="TASKLOOM_HISTORY", shell_complete=complete_paths,
+              help="With --run: the database of the history, if it is not found by itself.")  # fmt: skip
 @program_options
 @output_option
 @answers
@@ -97,6 +102,8 @@ def logs(  # noqa: PLR0917 - click passes them by name
     since: str | None,
     grep: re.Pattern[str] | None,
     folder: str | None,
+    run: str | None,
+    database: str | None,
     name: str | None,
     socket: str | None,
     output: str,
@@ -107,14 +114,15 @@ def logs(  # noqa: PLR0917 - click passes them by name
     program keeps some megabytes of lines in memory; if there may be older ones, it says from when on it has lines.
     With -o json each line is a JSON object.
 
-    With --log-dir the lines are read from log files, also those of earlier programs.
+    With --log-dir the lines are read from log files, also those of earlier programs. With --run they are those of one
+    run, from the history: the last 64 KiB of each run that did not succeed.
 
     \b
     Exit codes:
       0    done; with --follow: the program has ended
       1    the program refused it
-      2    the command line cannot be used, such as an unknown job
-      4    no program is reachable, or it does not answer
+      2    the command line cannot be used, such as an unknown job or run
+      4    no program is reachable, or it does not answer; with --run: there is no history, or it cannot be read
       130  with --follow: interrupted
 
     \b
@@ -123,7 +131,15 @@ def logs(  # noqa: PLR0917 - click passes them by name
       taskloom logs -f 'web*' --grep 'timeout|refused'
       taskloom logs --since 10m -o json
       taskloom logs web --log-dir /var/log/jobs
+      taskloom logs --run backup#7
     """
+    if run is not None:
+        _refuse_with_run(jobs=bool(jobs), label=bool(labels), follow=follow, since=since is not None,
+                         log_dir=folder is not None, socket=socket is not None)  # fmt: skip
+        from taskloom.cli.history.run_log import show_log_of_run
+
+        return show_log_of_run(run, count=count, grep=grep, name=name, path=None, database=database,
+                               wants_json=output == "json")  # fmt: skip
     if follow and since is not None and count is not None:
         raise click.UsageError("cannot use --lines with both --follow and --since; expected one of these")
     is_one = len(jobs) == 1 and not labels and not any(mark in jobs[0] for mark in "*?[")
@@ -163,13 +179,29 @@ def logs(  # noqa: PLR0917 - click passes them by name
     return ControlExit.DONE
 
 
-def _refuse_with_folder(**given: bool) -> None:
-    """Raise UsageError for an option that needs a program. A variable of the environment is no such option."""
+# Option -> the parameter that click has for it.
+_PARAMETERS = {"label": "labels", "log_dir": "folder"}
+
+
+def _given_options(given: Mapping[str, bool]) -> Iterator[str]:
+    """Yield the options of these that are on the command line: a variable of the environment is none."""
     context = click.get_current_context()
     for option, is_given in given.items():
-        parameter = "labels" if option == "label" else option
-        if is_given and context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"cannot use --{option} with --log-dir: it needs a running program")
+        source = context.get_parameter_source(_PARAMETERS.get(option, option))
+        if is_given and source is click.core.ParameterSource.COMMANDLINE:
+            yield "JOB" if option == "jobs" else f"--{option.replace('_', '-')}"
+
+
+def _refuse_with_folder(**given: bool) -> None:
+    """Raise UsageError for an option that needs a program."""
+    for option in _given_options(given):
+        raise click.UsageError(f"cannot use {option} with --log-dir: it needs a running program")
+
+
+def _refuse_with_run(**given: bool) -> None:
+    """Raise UsageError for an option that is about other lines than those of one run."""
+    for option in _given_options(given):
+        raise click.UsageError(f"cannot use {option} with --run: the lines are those of one run in the history")
 
 
 def _of_files(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from taskloom.cli.control.instants import read_instant
 from taskloom.control.reply_fields import Fields
-from taskloom.text import first_of, measured, printable
+from taskloom.text import first_of, local_time, measured, plural, printable
 
-__all__ = ["stop_text"]
+__all__ = ["history_text", "stop_text"]
 
 _MOST_NAMED = 5
 
@@ -23,3 +24,19 @@ def stop_text(program: Fields) -> str:
     left = stop.number("seconds_left")
     at_most = "" if left is None else f", at most {measured(max(0.0, left))} more"
     return printable(f"{who} is stopping{why}{waits}{at_most}")
+
+
+def history_text(program: Fields, now: float) -> str:
+    """Return that the history of the program is degraded, since when and why; "" if it is not.
+
+    `now`: seconds since the epoch.
+    """
+    history = program.object("history")
+    if history.text("state") != "degraded":
+        return ""
+    since, reason = read_instant(history.text("since")), history.text("reason")
+    begin = "" if since is None else f" since {local_time(since, now)}"
+    queued, dropped = history.count("queued"), history.count("dropped")
+    rows = f"; {plural(queued, 'row')} not written yet" if queued else ""
+    lost = f"; {plural(dropped, 'row')} lost" if dropped else ""
+    return printable(f"history is degraded{begin}{reason and f': {reason}'}{rows}{lost}")

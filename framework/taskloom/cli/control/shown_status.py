@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskloom.cli.control.common import choose_jobs
 from taskloom.cli.control.job_table import job_table
-from taskloom.cli.control.program_text import stop_text
+from taskloom.cli.control.program_text import history_text, stop_text
 from taskloom.cli.echo import echo, echo_styled
 from taskloom.clock import wall
 from taskloom.control.client import Connection
@@ -48,15 +48,20 @@ class Shown(NamedTuple):
     jobs: Sequence[Fields]
 
     def as_lines(self, line_width: int | None = None, mark: str = "…") -> list[Line]:
-        """Return the table; before it, how the stop goes if the program stops."""
+        """Return the table; before it, how the stop goes if the program stops, and what is wrong with its history."""
         lines = []
         if self.program.text("state") not in ("", "running"):
             lines.append(Line(stop_text(self.program), _YELLOW))
+        history = history_text(self.program, wall())
+        if history:
+            lines.append(Line(history, _YELLOW))
         if self.jobs:
             head, *rows = job_table(self.jobs, wall(), line_width, mark).split("\n")
             lines.append(Line(head, _BOLD))
             lines += [Line(row, _RED if job.flag("wrong") else "") for row, job in zip(rows, self.jobs, strict=True)]
-        return lines or [Line("no jobs")]
+        else:
+            lines.append(Line("no jobs"))
+        return lines
 
     def as_data(self) -> dict[str, Any]:
         """Return all of it as the program has sent it."""

@@ -24,6 +24,7 @@ from taskloom.core.report import StopReport
 from taskloom.core.stopping import KILL_SECONDS
 from taskloom.runners.run_thread import RunThread
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
+from taskloom.scheduler.memory import NoMemory
 from taskloom.sync.latch import Latch
 from taskloom.text import finite
 
@@ -213,7 +214,7 @@ class _Drill:
         self._within = self._budget or NOT_AWAITED_SECONDS
         self._clock = PollClock()
         self._events = _RunEvents()
-        self._scheduler = Scheduler(log=False)
+        self._scheduler = Scheduler(log=False, memory=NoMemory())
         self._subscription = self._scheduler.listen(self._events)
         for listener in listeners:
             self._scheduler.listen(listener)

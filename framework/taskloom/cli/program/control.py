@@ -14,6 +14,7 @@ from typing import Any
 from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.resources import needed
 from taskloom.clock import mono
+from taskloom.control.action_record import ActionRecord
 from taskloom.control.api import Api
 from taskloom.control.endpoint import Wanted
 from taskloom.control.log_source import LogSource
@@ -25,7 +26,7 @@ from taskloom.core.model import Reason
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
 
-__all__ = ["ProgramControl"]
+__all__ = ["ProgramControl", "program_info"]
 
 # If the deadline of the stop is over already: enough for clients that are reading.
 LEAST_SECONDS = 0.1
@@ -44,6 +45,7 @@ class ProgramControl:
         self,
         scheduler: Scheduler,
         *,
+        info: ProgramInfo,
         settings: RunSettings,
         paths: Sequence[str],
         console: Console,
@@ -51,15 +53,15 @@ class ProgramControl:
         mask: Callable[[str], str],
         reload: RequestReload,
         shutdown: RequestShutdown,
+        history: ActionRecord,
     ) -> None:
-        """Begin to answer, unless the settings say not to.
+        """Begin to listen, unless the settings say not to; clients wait until `start`.
 
-        Raises ProgramRunning if another program runs the same or has the name, and OutOfResources if there is no
-        thread for it. Whatever else prevents it is a line of `log_place`.
+        Raises ProgramRunning if another program runs the same or has the name. Whatever else prevents it is a line of
+        `log_place`.
         """
         if not settings.control:
             return
-        info = _info(settings.name, paths)
         subject = subject_of(paths[0])
         wanted = Wanted(info.name, settings.name is not None, subject, info.start, info.since, settings.socket or None)
 
@@ -71,22 +73,22 @@ class ProgramControl:
             console.log(line, level=level)
 
         # Not through `logging`: a task's log handler may block, so it would need one more thread.
-        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop, log=log)
+        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop, log=log, history=history)
         try:
             control = Control(api, wanted, log=log)
         except OSError as error:
             reason = error.strerror.lower() if error.strerror else str(error)
             self._lines.append((f"no control socket, so taskloom status finds nothing: {reason}", "WARNING"))
             return
-        with needed("start the control thread"):
-            try:
-                control.start()
-            except BaseException:
-                control.close(0.0)
-                raise
         self._lines += [(note, "WARNING") for note in control.notes]
         self._lines.append((f"control socket {control.path}", "DEBUG"))
         self._control = control
+
+    def start(self) -> None:
+        """Begin to answer. Raises OutOfResources if there is no thread for it."""
+        if self._control is not None:
+            with needed("start the control thread"):
+                self._control.start()
 
     def log_place(self, console: Console) -> None:
         """Log where the socket is, and what was in the way."""
@@ -113,7 +115,8 @@ class ProgramControl:
             control.close(0.0)
 
 
-def _info(name: str | None, paths: Sequence[str]) -> ProgramInfo:
+def program_info(name: str | None, paths: Sequence[str]) -> ProgramInfo:
+    """Return what this start of the program is. `name`: as it is set; None for one that is made from the first path."""
     chosen = default_name(paths[0]) if name is None else checked_name(name)
     try:
         folder = os.getcwd()  # noqa: PTH109

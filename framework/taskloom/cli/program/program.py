@@ -18,13 +18,13 @@ from contextlib import ExitStack
 from functools import partial
 
 from taskloom.cli.program.children import LeftChild, LeftChildren
-from taskloom.cli.program.control import ProgramControl
+from taskloom.cli.program.control import ProgramControl, program_info
 from taskloom.cli.program.detached import reserve_descriptors
 from taskloom.cli.program.end_helper import EndHelper
 from taskloom.cli.program.event_feed import EventFeed
 from taskloom.cli.program.event_output import EventOutput
 from taskloom.cli.program.final_report import FinalReport
-from taskloom.cli.program.hard_exit import exit_at_once
+from taskloom.cli.program.history import ProgramHistory
 from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_for_processes
 from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
@@ -36,6 +36,7 @@ from taskloom.cli.program.shared_process import SharedProcess
 from taskloom.cli.program.shutdown import Ending
 from taskloom.cli.program.signal_guard import SignalGuard
 from taskloom.cli.program.signal_queue import SignalQueue
+from taskloom.cli.program.signal_reactions import SignalReactions
 from taskloom.cli.program.signals import Signal, SignalAction, SignalPolicy
 from taskloom.cli.program.start_log import StartLog
 from taskloom.cli.program.status_text import status_text
@@ -78,6 +79,7 @@ class Program:
         is_verbose: bool,
         sources: Sources | None = None,
         env_files: Sequence[str] = (),
+        is_fresh: bool = False,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -89,6 +91,7 @@ class Program:
         self._labels = labels
         self._wants_json = wants_json
         self._is_verbose = is_verbose
+        self._is_fresh = is_fresh
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
         self._queue: SignalQueue[Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -101,6 +104,7 @@ class Program:
         self._is_stop_requested = False
         self._process = SharedProcess()
         self._control = ProgramControl()
+        self._history = ProgramHistory()
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
@@ -132,9 +136,6 @@ class Program:
             self._is_stop_requested = True
         self._queue.note(number)
 
-    def _on_watcher_lost(self) -> None:
-        self._warn(_NOT_WATCHED)
-
     # -- setting up
 
     def _set_up(self, files: JobFiles, undo: ExitStack) -> None:
@@ -147,15 +148,18 @@ class Program:
         except OSError as error:  # whatever the reason: without it a stop might not end on time
             raise OutOfResources("start the watcher process", error) from error
         undo.callback(self._dismiss_watcher)
-        self._queue.listen_to(self._watcher.echo, self._on_watcher_lost)
+        self._queue.listen_to(self._watcher.echo, partial(self._warn, _NOT_WATCHED))
         self._guard.keep_wakeup_fd()
-        self._process.watch_forks(self._watcher.forget)
+        self._process.watch_forks(self._watcher.forget, self._history.leave_behind)
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
         self._watcher.watch_jobs(selection.specs)
-        self._scheduler = Scheduler(stop_within=self._stop_within, on_stopping=self._on_stopping, log=False)
         self._masker.learn(selection.secrets)
+        self._history.choose(self._settings.history, selection.specs, self._masker)
+        self._scheduler = Scheduler(
+            stop_within=self._stop_within, on_stopping=self._on_stopping, log=False, memory=self._history.memory
+        )
         self._is_verbose = self._is_verbose or self._settings.log_level == "debug"
         self._imports.take_back("code that ran while the job files were read")
         self._process.take_back()
@@ -173,7 +177,12 @@ class Program:
             self._scheduler.prepare()
         with needed("start the threads that pass on events"):
             self._feed = EventFeed(
-                self._scheduler, self._shown, self._control, self._events.sink, is_verbose=self._is_verbose
+                self._scheduler,
+                self._shown,
+                self._control,
+                self._history,
+                self._events.sink,
+                is_verbose=self._is_verbose,
             )
         with needed("import its modules"):
             import_for_runs(selection.specs)
@@ -195,16 +204,24 @@ class Program:
             after_read=self._use_selection,
             is_verbose=self._is_verbose,
             settings=selection.settings,
+            history=self._history,
         )
-        self._open_control(files, undo)
+        self._reactions = SignalReactions(
+            self._stopping, self._reloader, self._final, console, self._history, self._show_status, self._output.close
+        )
+        self._open_control_and_history(files, undo)
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
         self._control.log_place(console)
-        self._scheduler.add_all(selection.specs)
+        self._history.begin(console, selection.specs)
+        self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
 
-    def _open_control(self, files: JobFiles, undo: ExitStack) -> None:
+    def _open_control_and_history(self, files: JobFiles, undo: ExitStack) -> None:
+        """Claim the name of the program, open its history, and let clients in: in this order."""
+        info = program_info(self._settings.name, files.paths)
         self._control.open(
             self._scheduler,
+            info=info,
             settings=self._settings,
             paths=files.paths,
             console=self._console,
@@ -212,8 +229,12 @@ class Program:
             mask=self._shown.masker.mask,
             reload=self._reloader.request,
             shutdown=lambda within, reason: self._queue.put(partial(self._stopping.begin_by_request, within, reason)),
+            history=self._history,
         )
         undo.callback(self._control.close)
+        undo.callback(self._history.close, ExitCode.UNUSABLE)
+        self._history.open(info, self._scheduler, self._shown.logs.ring, is_fresh=self._is_fresh)
+        self._control.start()
 
     def _learn_settings(self, selection: Selection) -> None:
         """Take over the settings of the job files, which were not known before.
@@ -307,21 +328,13 @@ class Program:
     # -- the signals
 
     def _handle_signal(self, arrived: Signal) -> None:
-        number = arrived.number
-        action = self._policy.action_for(number, arrived.at)
-        if action is SignalAction.STOP:
-            self._stopping.begin_by_signal(arrived)
-        elif action is SignalAction.HURRY:
-            self._stopping.hurry(arrived)
-        elif action is SignalAction.EXIT:
-            exit_at_once(128 + number, partial(self._final.say_left, number), self._output.close)
-        elif action is SignalAction.STATUS:
-            self._console.show(status_text(self._scheduler, self._line_width, self._console.names.mark))
-        elif action is SignalAction.RELOAD and self._stopping.is_under_way:
-            self._console.log("SIGHUP: the program is stopping; nothing is reloaded", level="WARNING")
-        elif action is SignalAction.RELOAD:
+        action = self._policy.action_for(arrived.number, arrived.at)
+        if action is SignalAction.RELOAD:
             self._imports.take_back_unseen()
-            self._reloader.request()
+        self._reactions.react(arrived, action)
+
+    def _show_status(self) -> None:
+        self._console.show(status_text(self._scheduler, self._line_width, self._console.names.mark))
 
     def _on_stopping(self) -> None:
         """Start the deadline of a stop that no signal began. Called before the first run is cancelled.
@@ -371,6 +384,7 @@ class Program:
         children = left_children.find()
         data = partial(self._final.data, report, self._exit_code(report), threads, children)
         self._control.finish(data, self._stopping.deadline)
+        self._history.finish(data, int(self._exit_code(report)), self._stopping.deadline)
         if self._wants_json:
             self._output.final_data((to_json(self._masker.mask_data(data()), is_ascii=True) + "\n").encode())
         else:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskloom.cli.program.history import ProgramHistory
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.resources import OutOfResources, advice_for
 from taskloom.clock import MonotonicClock
@@ -91,6 +92,7 @@ class Reloader:
     reload whenever plugins may have been imported, and `after_read` with the jobs before they are applied; it returns
     what undoes that if they cannot be applied. Each reload is one line; with `is_verbose` each changed job has one.
     `settings`: those with which the program runs. A reload changes none of them, and says so if the files do.
+    `history`: knows what earlier starts have left of jobs that are new.
     """
 
     def __init__(
@@ -104,7 +106,9 @@ class Reloader:
         after_read: Callable[[Selection], Callable[[], object]] = lambda _: lambda: None,
         is_verbose: bool = False,
         settings: Mapping[str, Given] | None = None,
+        history: ProgramHistory | None = None,
     ) -> None:
+        self._history = history or ProgramHistory()
         self._settings = settings or {}
         self._files = files
         self._scheduler = scheduler
@@ -225,14 +229,16 @@ class Reloader:
 
     def _read(self) -> Selection:
         try:
-            return self._files.read()
+            selection = self._files.read()
         finally:
             self._after_import()
+        self._history.check(selection.specs)
+        return selection
 
     def _apply(self, selection: Selection) -> Sequence[Change]:
         undo = self._after_read(selection)
         try:
-            return self._scheduler.reload(selection.specs)
+            return self._scheduler.reload(selection.specs, remembered=self._history.remembered(selection.specs))
         except BaseException:
             undo()
             raise

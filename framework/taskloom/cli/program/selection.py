@@ -83,6 +83,7 @@ class JobFiles:
         contents = self._take_contents()
         from taskloom.catalog.entry_points import Catalog
         from taskloom.cli.limits import limit_warnings
+        from taskloom.cli.program.history_choice import has_history
         from taskloom.cli.settings import misspelt_in_files
         from taskloom.clock import wall
         from taskloom.jobfile.checks.nothing_starts import warnings_if_nothing_starts
@@ -115,13 +116,15 @@ class JobFiles:
         if len(specs) < len(result.jobs):
             problems += warnings_if_nothing_starts(specs, now)
         settings: Mapping[str, Given] = {}
+        is_recorded = False
         if self._sources is not None:
             settings = self._sources.with_files(env_values, result.settings)
             if self._stop_within is None:
                 # A later reading changes no setting: its warnings are about the stop that the program will really have.
                 self._stop_within = float(settings["stop_within"].value)
             problems += misspelt_in_files(env_values)
-        warnings = (*problems, *limit_warnings(specs, result.files[0]))
+            is_recorded = has_history(settings["history"].value)
+        warnings = (*problems, *limit_warnings(specs, result.files[0], has_history=is_recorded))
         return Selection(specs, needed, warnings, result.secrets, settings)
 
     def _lasting(self, paths: Sequence[str]) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.jobfile.fields.history import HistorySetting
 from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class RunSettings:
     """Whether the program listens for control requests."""
     socket: str | None = None
     """The path of the control socket; None: in the first folder that suits."""
+    history: HistorySetting = field(default_factory=HistorySetting)
+    """Whether and where the program records what happened."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""
@@ -50,4 +53,5 @@ class RunSettings:
             log_dir=given["log_dir"].value,
             control=control is not False,
             socket=control if isinstance(control, str) else None,
+            history=given["history"].value,
         )

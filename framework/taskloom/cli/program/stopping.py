@@ -14,9 +14,9 @@ from taskloom.observe.event_text import reason_text
 from taskloom.scheduler.facade import Scheduler
 from taskloom.text import first_of, plural
 
-__all__ = ["Stopping", "name_of"]
+__all__ = ["HURRY", "Stopping", "name_of"]
 
-_HURRY = plural(round(HURRY_SECONDS), "more second")
+HURRY = plural(round(HURRY_SECONDS), "more second")
 # More names than these make a log line too long to read.
 _MOST_AWAITED = 5
 
@@ -60,7 +60,7 @@ class Stopping:
         """Stop all jobs because of a signal, from the moment at which it arrived."""
         number = arrived.number
         name, again = name_of(number)
-        self._console.log(f"{name}: stopping all jobs; {again} to allow only {_HURRY}", level="WARNING")
+        self._console.log(f"{name}: stopping all jobs; {again} to allow only {HURRY}", level="WARNING")
         self.begin(Reason(ReasonKind.SIGNAL, signal.Signals(number).name, number), since=arrived.at)
 
     def begin_by_request(self, within: float | None, reason: Reason) -> None:
@@ -75,7 +75,7 @@ class Stopping:
     def hurry(self, arrived: Signal) -> None:
         """Allow the stop little time, because of a second signal."""
         name, again = name_of(arrived.number)
-        self._console.log(f"{name}: at most {_HURRY}; {again} to exit at once", level="WARNING")
+        self._console.log(f"{name}: at most {HURRY}; {again} to exit at once", level="WARNING")
         deadline = arrived.at + HURRY_SECONDS
         self._scheduler.hurry(max(0.0, deadline - mono()))
         self.deadline = min(self.deadline, deadline)

@@ -6,7 +6,7 @@ job follows the clock back, or waits until the clock shows what the calendar has
 
 from __future__ import annotations
 
-from taskloom.core.policies import Calendar, Schedule, repeats_after
+from taskloom.core.policies import Calendar, Missed, Schedule, repeats_after
 from taskloom.invariants.lifecycle.model import JobModel
 
 __all__ = ["STEP_SECONDS", "ClockSteps"]
@@ -48,9 +48,14 @@ class ClockSteps:
             for limit in self._tops:
                 self._tops[limit] = max(self._tops[limit], now + self._offset)
 
-    def first_instant(self, job: JobModel, calendar: Calendar, now: float, wall: float, since: float) -> float | None:
+    def first_instant(self, job: JobModel, schedule: Schedule, now: float, wall: float, since: float) -> float | None:
         """Return the first instant of a job that is armed now, and whose calendar counts from the wall time `since`."""
-        limit, latest = repeats_after(calendar), job.latest_instant
+        calendar = schedule.calendar
+        if calendar is None:
+            return None
+        limit, latest = _limit(schedule, calendar), job.latest_instant
+        if _is_recorded_ahead(job, wall) and latest is not None:
+            return calendar.after(latest)
         top = max(self._tops.setdefault(limit, NOT_YET), now + self._offset)
         is_again = latest is not None and wall < latest < top + 2 * STEP_SECONDS and top < wall + limit + STEP_SECONDS
         return calendar.after(latest if is_again and latest is not None else since)
@@ -76,7 +81,7 @@ class ClockSteps:
         self._highest_offset = max(self._offset, wall - now)
         self._offset, self.last_check = wall - now, now
 
-    def instant_after_step(self, job: JobModel, schedule: Schedule, offset: float) -> float | None:
+    def instant_after_step(self, job: JobModel, schedule: Schedule, offset: float, wall: float) -> float | None:
         """Return the next instant of a job after the check that found the clock set; None if it has none.
 
         `offset`: from the monotonic clock, by which the instant was computed.
@@ -84,10 +89,22 @@ class ClockSteps:
         calendar, instant = schedule.calendar, job.instant
         if calendar is None or instant is None:
             return instant
-        limit = repeats_after(calendar)
+        limit, latest = _limit(schedule, calendar), job.latest_instant
+        begun = latest if _is_recorded_ahead(job, wall) and latest is not None else NOT_YET
         if limit in self._rewound or offset - limit - STEP_SECONDS > self._highest_offset:
-            return calendar.after(self._new_time) or instant
+            return calendar.after(max(self._new_time, begun)) or instant
         done = min(self._replays_before.get(limit, NOT_YET), self._new_time)
         if self._corrections_before.get(limit, self._new_time + 1.0) <= self._new_time:
             done = max(done, self._corrections_before[limit])
-        return (calendar.after(done) or instant) if instant <= done else instant
+        return (calendar.after(max(done, begun)) or instant) if instant <= done else instant
+
+
+def _limit(schedule: Schedule, calendar: Calendar) -> float:
+    """Return by how much the clock may be set back without instants of the schedule coming again."""
+    return HOURS_3 if schedule.missed is Missed.CATCH_UP else repeats_after(calendar)
+
+
+def _is_recorded_ahead(job: JobModel, wall: float) -> bool:
+    """Return whether the clock was set to a time before the job's latest instant, which starts no second run."""
+    latest = job.latest_instant
+    return job.catches_up and latest is not None and wall < latest <= wall + HOURS_3 + STEP_SECONDS

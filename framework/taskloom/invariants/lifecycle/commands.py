@@ -7,6 +7,7 @@ from taskloom.core.model import Hold, Reason
 from taskloom.errors import DependencyUnmet, SchedulerStopped, UsageError
 from taskloom.invariants.lifecycle.holds import check_refused_hold
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import SATISFIED, Starts, dependency_state
@@ -17,8 +18,11 @@ __all__ = ["Commands", "check_refusal"]
 class Commands:
     """Reads the commands about jobs; a reload, which changes many, has a class of its own."""
 
-    def __init__(self, model: Model, starts: Starts, schedules: Schedules, restarts: Restarts) -> None:
+    def __init__(
+        self, model: Model, starts: Starts, schedules: Schedules, restarts: Restarts, records: Records
+    ) -> None:
         self._model = model
+        self._records = records
         self._starts = starts
         self._schedules = schedules
         self._restarts = restarts
@@ -50,6 +54,7 @@ class Commands:
         self._start_now(job, command.reason)
 
     def _start_now(self, job: JobModel, reason: Reason | None = None) -> None:
+        self._records.miss(job, "overlap")
         told = (reason.kind.value, reason.text) if reason is not None else None
         self._model.expect("queued", job.spec.name, attempt=1, reason=told)
         self._schedules.rearm(job)
@@ -122,9 +127,15 @@ class Commands:
 
     def skip(self, job: JobModel, reason: tuple[str, str] | None) -> None:
         """Expect that a pending job is skipped."""
+        self._records.miss(job, "stopping")
         self.cancel_waits(job)
         job.finish("skipped" if job.last_run is None else "finished")
         self._model.expect("skipped", job.spec.name, reason=reason)
+
+    def miss_recorded(self, job: JobModel) -> None:
+        """Expect that the instant is missed whose record the job waits for; it then waits for its next firing."""
+        self._records.miss(job, "stopping")
+        job.wait_for(Wait.FIRING)
 
     def _expect_cancel(self, job: JobModel, reason: Reason) -> None:
         if job.is_running and job.run is not None:
@@ -136,6 +147,8 @@ class Commands:
             self._starts.cancel_delay(job)
         elif job.wait is Wait.BACKOFF:
             self._restarts.cancel(job)
+        elif job.wait is Wait.RECORD:
+            self._records.drop(job)
 
 
 def check_refusal(model: Model, command: inputs.Input, error: UsageError) -> None:

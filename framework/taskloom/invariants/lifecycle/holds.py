@@ -8,6 +8,7 @@ from taskloom.core.policies import WatchdogThen
 from taskloom.errors import DependencyUnmet, NotScheduled, UsageError
 from taskloom.invariants.lifecycle.instants import may_be_overtaken
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.run_ends import RunEnds, has_failed
 from taskloom.invariants.lifecycle.schedules import Schedules
 from taskloom.invariants.lifecycle.starts import SATISFIED, dependency_state
@@ -18,8 +19,9 @@ __all__ = ["Holds", "check_refused_hold"]
 class Holds:
     """Begins and ends the holds of all jobs."""
 
-    def __init__(self, model: Model, schedules: Schedules, run_ends: RunEnds) -> None:
+    def __init__(self, model: Model, schedules: Schedules, run_ends: RunEnds, records: Records) -> None:
         self._model = model
+        self._records = records
         self._schedules = schedules
         self._run_ends = run_ends
 
@@ -40,6 +42,11 @@ class Holds:
             if job.is_blocked and job.run is not None:
                 job.has_failed = job.has_given_up or has_failed(job.run)
             self._run_ends.expect_essential_shutdown(job)
+        elif job.wait is Wait.RECORD:
+            self._records.miss(job, "paused")
+            job.wait_for(Wait.FIRING)
+            if job.instant is None:
+                self._schedules.finish_exhausted(job)
         model.mark_changed(command.job)
 
     def resume(self, command: inputs.ResumeJob) -> None:

@@ -13,6 +13,7 @@ from taskloom.invariants.lifecycle.actions import ActionRules
 from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
+from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.run_ends import RunEnds
 from taskloom.invariants.lifecycle.run_limits import RunLimits
@@ -43,6 +44,7 @@ class JobEvents:
     _stops: Stops
     _action_rules: ActionRules
     _changeovers: Changeovers
+    _records: Records
     _shutdown_reason: tuple[str, str] | None = None
     _handlers: dict[str, Callable[[Fact], None]] = field(init=False)
 
@@ -91,6 +93,7 @@ class JobEvents:
         self._starts.wake(job)
         self._check_start_cause(job, fact)
         self._commands.cancel_waits(job)
+        self._records.check_queued(job, fact)
         job.wait, job.end_state = None, ""
         job.run = job.last_run = run
         job.run_spec, job.attempt, job.follow_up = job.spec, fact.attempt or 1, FollowUp.POLICY
@@ -104,6 +107,10 @@ class JobEvents:
             return
         if job.wait is Wait.BACKOFF and model.is_tick and fact.attempt != 1:
             self._restarts.check_restart(job, fact)
+            return
+        if job.wait is Wait.RECORD and model.is_tick:
+            self._records.explain(job)
+            model.fulfil(fact)
             return
         if job.wait is Wait.DEPENDENCY:
             if dependency_state(model, job) != SATISFIED:

@@ -14,6 +14,7 @@ from taskloom.invariants.lifecycle.commands import Commands, check_refusal
 from taskloom.invariants.lifecycle.holds import Holds
 from taskloom.invariants.lifecycle.job_events import JobEvents
 from taskloom.invariants.lifecycle.model import Model
+from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.reloads import Reloads
 from taskloom.invariants.lifecycle.restarts import Restarts
 from taskloom.invariants.lifecycle.run_ends import RunEnds
@@ -47,12 +48,23 @@ class LifecycleInvariants:
         stops = self._stops = Stops(model)
         action_rules = self._action_rules = ActionRules(model)
         work_finished = self._work_finished = WorkFinishedRule(model)
-        commands = Commands(model, starts, schedules, restarts)
-        holds = Holds(model, schedules, run_ends)
+        records = Records(model, schedules, restarts)
+        commands = Commands(model, starts, schedules, restarts, records)
+        holds = Holds(model, schedules, run_ends, records)
         changeovers = Changeovers(model, starts)
         reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts, holds)
         job_events = JobEvents(
-            model, commands, starts, schedules, restarts, run_ends, run_limits, stops, action_rules, changeovers
+            model,
+            commands,
+            starts,
+            schedules,
+            restarts,
+            run_ends,
+            run_limits,
+            stops,
+            action_rules,
+            changeovers,
+            records,
         )
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
@@ -71,6 +83,7 @@ class LifecycleInvariants:
             inputs.RunUnresponsive: run_limits.expect_unresponsive,
             inputs.RunResponsive: run_limits.expect_responsive,
             inputs.StackCaptured: stops.expect_decision,
+            inputs.InstantRecorded: records.answer,
         }
         self._action_handlers: dict[type, Callable[[Any], None]] = {
             Event: job_events.check,
@@ -84,6 +97,7 @@ class LifecycleInvariants:
             actions.ReleaseRun: action_rules.check_release_run,
             actions.ApplySpec: reloads.check_apply_spec,
             actions.ForgetJob: reloads.check_forget_job,
+            actions.RecordInstant: records.check_action,
             actions.WorkFinished: work_finished.record,
             actions.ShutdownFinished: action_rules.check_shutdown_finished,
         }

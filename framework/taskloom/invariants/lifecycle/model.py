@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from taskloom.core.actions import Action
+from taskloom.core.actions import Action, RecordInstant
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import Event
 from taskloom.core.inputs import Input, Tick
 from taskloom.core.model import Hold, JobSpec, StartMode
+from taskloom.core.policies import Missed
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
 from taskloom.invariants.history import Step
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
@@ -43,6 +44,8 @@ class Wait(FastEnum):
     FIRING = "firing"
     REMOVAL = "removal"
     """The end of runs that a reload stopped."""
+    RECORD = "record"
+    """The record of the instant for which its run starts."""
 
 
 @plain_members
@@ -94,6 +97,12 @@ class JobModel:
     """The next instant of its schedule: monotonic for `every`, wall time for a calendar; None if it is not armed."""
     latest_instant: float | None = None
     """The latest instant of a calendar that came."""
+    recorded: float = 0.0
+    """The instant whose record it waits for, in seconds of the wall clock."""
+    begun_instants: set[str] = field(default_factory=set)
+    """The instants for which runs have started, if they are recorded; none from before a correction of the clock."""
+    latest_wall: float = 0.0
+    """The latest time of the wall clock when one of them started."""
     delay: float = 0.0
     """The latest restart delay, without jitter."""
     changeover: Changeover | None = None
@@ -106,6 +115,11 @@ class JobModel:
     has_given_up: bool = False
     holds: dict[Hold, tuple[str, str]] = field(default_factory=dict)
     """How users hold it back, and the reason of each hold."""
+
+    @property
+    def catches_up(self) -> bool:
+        """Return whether its instants are recorded before their runs start."""
+        return self.spec.schedule is not None and self.spec.schedule.missed is Missed.CATCH_UP
 
     @property
     def is_paused(self) -> bool:
@@ -266,6 +280,12 @@ class Model:
         for action in self.actions:
             if isinstance(action, Event) and action.event.value == event and action.job == job:
                 yield action
+
+    def begins_firing(self, job: str) -> bool:
+        """Return whether the step starts a first attempt of the job, or has the instant of one recorded."""
+        if any(event.attempt == 1 for event in self.events_of_step("queued", job)):
+            return True
+        return any(isinstance(action, RecordInstant) and action.job == job for action in self.actions)
 
     # -- the jobs
 

@@ -138,10 +138,13 @@ class Reloads:
         self._schedules.disarm(job)
         job.held_wall = self._model.wall
         if job.spec.schedule is None:
+            if job.wait is Wait.RECORD:
+                self._commands.miss_recorded(job)
             if job.wait is Wait.FIRING:
                 self._commands.stop_job(job, Reason(ReasonKind.RELOAD, "it has no schedule any more"))
             return
-        continues = job.wait is Wait.BACKOFF or (job.run is not None and job.follow_up is not FollowUp.NOTHING)
+        waits = job.wait in (Wait.BACKOFF, Wait.RECORD)
+        continues = waits or (job.run is not None and job.follow_up is not FollowUp.NOTHING)
         if was_armed or continues:
             self._schedules.arm(job)
             if job.instant is None and job.wait is Wait.FIRING:

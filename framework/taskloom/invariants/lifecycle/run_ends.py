@@ -40,6 +40,9 @@ class RunEnds:
         model, name = self._model, job.spec.name
         if follow_up is FollowUp.RETRY:
             self._restarts.expect_restart(job, run)
+        elif follow_up is FollowUp.FIRING and job.catches_up:
+            job.wait_for(Wait.COMMAND)
+            model.expect("RecordInstant", name)
         elif follow_up is FollowUp.RESTART or follow_up is FollowUp.FIRING:
             job.wait_for(Wait.COMMAND)
             model.expect("queued", name, attempt=1)

@@ -53,7 +53,7 @@ class Schedules:
         elif schedule.calendar is not None:
             self._clock.watch(model.now, model.wall)
             since = model.wall if since_wall is None else min(since_wall, model.wall)
-            instant = self._clock.first_instant(job, schedule.calendar, model.now, model.wall, since)
+            instant = self._clock.first_instant(job, schedule, model.now, model.wall, since)
             self._set_instant(job, schedule, instant)
             if since < model.wall and model.is_tick:
                 self._open_windows()  # an instant that has passed since then fires in this tick
@@ -126,7 +126,7 @@ class Schedules:
         is_set = abs(model.wall - model.now - offset) >= STEP_SECONDS
         if schedule is None or schedule.calendar is None or not is_set:
             return
-        instant = self._clock.instant_after_step(job, schedule, offset)
+        instant = self._clock.instant_after_step(job, schedule, offset, model.wall)
         if instant == job.instant:
             self._open.pop(job.spec.name, None)
             self._set_window(job, schedule)
@@ -188,7 +188,7 @@ class Schedules:
         may_fire = name in self._open or (
             schedule is not None and job.instant is not None and may_be_overtaken(schedule, job.instant)
         )
-        if may_fire and any(event.attempt == 1 for event in self._model.events_of_step("queued", name)):
+        if may_fire and self._model.begins_firing(name):
             self.assume_fired(job)
 
     def detect_firing_before_abandon(self, job: JobModel) -> None:
@@ -220,6 +220,12 @@ class Schedules:
             return True
         is_first_attempt = fact.event == "queued" and fact.attempt == 1
         return fact.event == "missed" or (is_first_attempt and job.wait in (Wait.FIRING, Wait.BACKOFF))
+
+    def may_explain_record(self, job: JobModel) -> bool:
+        """Return whether random jitter may explain that an instant is recorded, as `may_explain` does for a run."""
+        schedule = job.spec.schedule
+        is_open = schedule is not None and job.instant is not None and may_be_overtaken(schedule, job.instant)
+        return is_open and job.wait in (Wait.FIRING, Wait.BACKOFF)
 
     # -- the instant that has come
 
@@ -253,7 +259,8 @@ class Schedules:
             if older:
                 model.expect("missed", job.spec.name, count=older, why="late")
             self._expect_firing(job, schedule, latest, late_events=int(older > 0))
-        if following is None and job.wait is Wait.FIRING and not model.is_expected("queued", job.spec.name):
+        begins = model.is_expected("queued", job.spec.name) or model.is_expected("RecordInstant", job.spec.name)
+        if following is None and job.wait is Wait.FIRING and not begins:
             self.finish_exhausted(job)
 
     def _every(self, job: JobModel, schedule: Schedule, first: float) -> tuple[float, int]:
@@ -286,8 +293,7 @@ class Schedules:
         if older and not any(data["count"] == older and previous == data["instant"] for data in late):
             return False
         is_missed = any(WallInstant(latest) == data["instant"] and data["count"] == 1 for data in late)
-        is_queued = any(event.attempt == 1 for event in self._model.events_of_step("queued", name))
-        return is_missed or is_queued or job.wait not in (Wait.FIRING, Wait.BACKOFF)
+        return is_missed or self._model.begins_firing(name) or job.wait not in (Wait.FIRING, Wait.BACKOFF)
 
     def _reported_older(self, job: JobModel, least: int, most: int) -> int:
         """Return the reported number of older instants, if the jitter allows it."""
@@ -304,6 +310,10 @@ class Schedules:
         missed = ""
         if self._is_too_late(job, schedule, model.now - due, late_events):
             missed = "late"
+        elif job.wait is Wait.RECORD:
+            missed = "overlap"
+        elif job.wait in (Wait.FIRING, Wait.BACKOFF) and job.catches_up:
+            model.expect("RecordInstant", name)
         elif job.wait in (Wait.FIRING, Wait.BACKOFF):
             model.expect("queued", name, attempt=1)
         elif job.is_blocked:

@@ -21,9 +21,14 @@ class _Why(Enum):
 
 
 def has_passed(spec: JobSpec, now: float) -> bool:
-    """Return whether the schedule of a job has no instant after `now`, in seconds since the epoch."""
-    calendar = spec.schedule.calendar if spec.schedule is not None else None
-    return calendar is not None and calendar.after(now) is None
+    """Return whether the schedule of a job has no instant after `now`, in seconds since the epoch.
+
+    One that catches up may still make up for its last instant, as long as `grace` allows it.
+    """
+    schedule = spec.schedule
+    if schedule is None or schedule.calendar is None:
+        return False
+    return schedule.calendar.after(now - schedule.grace if schedule.catches_up else now) is None
 
 
 def warnings_if_nothing_starts(specs: Sequence[JobSpec], now: float) -> Iterator[Problem]:

@@ -144,7 +144,10 @@ def _allow_variables_inside(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings() -> dict[str, Any]:
-    return {name: _allow_variable({"description": each.summary, **each.schema}) for name, each in SETTINGS.items()}
+    return {
+        name: _allow_variable({"description": each.summary, **_allow_variables_inside(each.schema)})
+        for name, each in SETTINGS.items()
+    }
 
 
 def _closed(properties: Mapping[str, Any], *, is_null_allowed: bool = False) -> dict[str, Any]:

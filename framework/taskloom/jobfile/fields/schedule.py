@@ -197,6 +197,7 @@ SCHEDULE = spec.Field(
     "none",
     "When runs start by themselves: {every: 5m}, {cron: '0 6 * * *'} (with the rules of Debian's cron; six fields "
     "begin with seconds) or {at: '2030-01-31 06:00'}. More keys, with their defaults: timezone of cron and at (the "
-    "machine's), jitter (0s), overlap (skip, queue, replace), missed (once, skip), grace (1h: how late a missed run "
-    "may still start), immediately (false).",
+    "machine's), jitter (0s), overlap (skip, queue, replace), missed (once, skip, or catch-up, which makes up for what "
+    "passed while the program was down and needs the history), grace (1h: how late a missed run may still start), "
+    "immediately (false).",
 )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields import spec
+from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES
 from taskloom.jobfile.fields.spec import Field, Loc, Spec
 from taskloom.text import did_you_mean, duration
 
@@ -102,6 +103,14 @@ SETTINGS: Mapping[str, Field] = {
             ),
             "true",
             "Whether the program listens for the commands of other terminals; a path with a '/' is that of its socket.",
+        ),
+        Field(
+            "history",
+            HISTORY,
+            "",
+            "Whether the program records its runs in a database: true, false, the path (with a '/') or URL of the "
+            f"database, or a mapping of url, keep (default {duration(KEEP_SECONDS)}) and size (default "
+            f"{SIZE_BYTES >> 20}MiB). By default true if the extra `history` is installed.",
         ),
     )
 }

@@ -1,0 +1,50 @@
+"""The databases of these tests: one with a `target` is run with a file of SQLite, and with -m long in PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.history_databases import opened
+from tests.support.postgres_server import PostgresServer, find_postgres, postgres_server
+
+from taskloom.history.database import Database
+from taskloom.history.location import Target, parse_target
+
+
+@pytest.fixture(scope="session")
+def postgres_of_session() -> Iterator[PostgresServer]:
+    """A server for all tests of this process."""
+    binaries = find_postgres()
+    if binaries is None and os.environ.get("CI"):
+        pytest.fail("cannot find PostgreSQL, and under CI nothing may be missing")
+    if binaries is None:
+        pytest.skip("LOUD: cannot find PostgreSQL; apt-get install postgresql to run this test")
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_of_session: PostgresServer) -> PostgresServer:
+    """The server, which runs, whatever the test before has done to it."""
+    postgres_of_session.ensure_running()
+    return postgres_of_session
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    """A place with no history yet. The folder's name has a blank, a quotation mark, and what a URL would escape."""
+    if request.param == "postgresql":
+        return parse_target(request.getfixturevalue("postgres").make_database())
+    folder = tmp_path / "a 'b' %41?#é"
+    folder.mkdir()
+    return parse_target(f"{folder}/history.sqlite")
+
+
+@pytest.fixture
+def database(target: Target) -> Iterator[Database]:
+    """A new history, open for writing."""
+    with opened(target) as database:
+        yield database

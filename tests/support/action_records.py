@@ -1,0 +1,33 @@
+"""A record of actions that the test commits when it likes, in the place of the history of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskloom.control.action_record import Action, HistoryStatus
+
+__all__ = ["HeldRecord"]
+
+
+class HeldRecord:
+    """Keeps each action; commits it at once, or only when the test calls `commit_all`."""
+
+    def __init__(self, *, is_held: bool = False) -> None:
+        self.actions: list[Action] = []
+        self.found = HistoryStatus("on", url="/state/jobs.sqlite")
+        self._is_held = is_held
+        self._waiting: list[Callable[[bool], object]] = []
+
+    def status(self) -> HistoryStatus:
+        return self.found
+
+    def record(self, action: Action, done: Callable[[bool], object]) -> None:
+        self.actions.append(action)
+        if self._is_held:
+            self._waiting.append(done)
+        else:
+            done(True)
+
+    def commit_all(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)(True)
