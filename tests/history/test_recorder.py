@@ -65,7 +65,12 @@ def test_an_instant_is_acknowledged_when_it_is_in_the_file(bench: RecorderBench)
 def test_an_instant_waits_for_the_declaration_of_its_job(bench: RecorderBench) -> None:
     answers: list[bool] = []
     came = threading.Event()
-    bench.recorder.record_instant("tick", START + 60.0, lambda ok: (answers.append(ok), came.set()))
+
+    def done(is_recorded: bool) -> None:
+        answers.append(is_recorded)
+        came.set()
+
+    bench.recorder.record_instant("tick", START + 60.0, done)
     bench.until_written()
     assert answers == []
 

@@ -169,7 +169,7 @@ def test_a_write_that_takes_long_is_shown_while_it_takes(tmp_path: Path, monkeyp
                 hangs.set()
                 assert go_on.wait(PATIENCE)
 
-        faults.check = hang  # type: ignore[method-assign]
+        faults.check = hang  # type: ignore[method-assign,assignment]
         bench.put(bench.events.added())
         assert hangs.wait(PATIENCE)
         during = bench.recorder.state
@@ -194,7 +194,7 @@ def test_a_finish_gives_up_at_its_deadline_while_a_write_hangs(tmp_path: Path) -
             hangs.set()
             assert go_on.wait(PATIENCE)
 
-        faults.check = hang  # type: ignore[method-assign]
+        faults.check = hang  # type: ignore[method-assign,assignment]
         bench.put(bench.events.added())
         assert hangs.wait(PATIENCE)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,10 @@ def schema_keys(value: object, at: str = "") -> Iterator[str]:
 def call(*arguments: str, cwd: Path) -> str:
     """Return what the command line prints."""
     command = [sys.executable, "-m", "taskloom", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False).stdout
+    # As for a user who has set nothing; the history is written beside the job files.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TASKLOOM_")}
+    env["XDG_STATE_HOME"] = str(cwd)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
 def options(verb: str, cwd: Path) -> Iterator[str]:

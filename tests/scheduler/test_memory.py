@@ -44,9 +44,13 @@ class ThreadedMemory:
 
     def record_instant(self, job: str, instant: float, done: Done) -> None:
         self.recorded.append((job, instant))
-        thread = threading.Thread(target=lambda: [done(answer) for answer in self._answers])
+        thread = threading.Thread(target=self._answer, args=(done,))
         self.threads.append(thread)
         thread.start()
+
+    def _answer(self, done: Done) -> None:
+        for answer in self._answers:
+            done(answer)
 
 
 class RaisingMemory:

@@ -27,10 +27,12 @@ def call_alone(test: pytest.Function) -> bool:
     """Have the test called in a child process and fail as it fails; return False in that child."""
     if IS_ALONE in os.environ:
         return False
+    seconds = _seconds_of(test)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with tempfile.TemporaryDirectory(prefix="alone") as folder:
-        options = ["-o", "addopts=", "-m", "", "--import-mode=importlib", "-p", "no:cacheprovider", "--basetemp"]
-        command = [sys.executable, "-m", "pytest", "-q", *options, f"{folder}/tmp", test.nodeid]
+        options = ["-o", "addopts=", "-m", "", "--import-mode=importlib", "-p", "no:cacheprovider"]
+        options += [f"--timeout={seconds}", f"--basetemp={folder}/tmp"]
+        command = [sys.executable, "-m", "pytest", "-q", *options, test.nodeid]
         child = subprocess.Popen(
             command,
             cwd=test.config.rootpath,
@@ -42,7 +44,7 @@ def call_alone(test: pytest.Function) -> bool:
             errors="replace",
             start_new_session=True,
         )
-        told = _told_by(child, _seconds_of(test) - EARLIER_SECONDS)
+        told = _told_by(child, seconds - EARLIER_SECONDS)
     if child.returncode != 0 or "1 passed" not in told:
         pytest.fail(f"alone in a process, exit code {child.returncode}:\n{told}", pytrace=False)
     return True

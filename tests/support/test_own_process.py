@@ -37,7 +37,10 @@ def test_fails(value):
 def test_dies():
     os._exit(0)
 
-@pytest.mark.timeout(12)
+def test_has_the_timeout_of_the_command_line(pytestconfig):
+    assert pytestconfig.getoption("timeout") == 50
+
+@pytest.mark.timeout(20)
 def test_hangs():
     threading.Event().wait()
 """
@@ -49,13 +52,14 @@ def test_it_passes_fails_and_hangs_as_its_child_does(tmp_path: Path, child_env: 
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_inner.py").write_text(TESTS)
 
-    command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "--import-mode=importlib", tmp_path]
+    options = ["-ra", "-p", "no:cacheprovider", "--import-mode=importlib", "--timeout=50"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     said = subprocess.run(
         command, cwd=tmp_path, env=child_env, capture_output=True, text=True, timeout=100, check=False
     ).stdout
 
-    assert "3 failed, 1 passed" in said, said
+    assert "3 failed, 2 passed" in said, said
     assert "assert 'a b' == 'the end'" in said
     assert "alone in a process, exit code 0:" in said
-    assert "not done in 2 s" in said
-    assert 'File "' in said.partition("not done in 2 s")[2], "the stacks of all threads"
+    assert "not done in 10 s" in said
+    assert 'File "' in said.partition("not done in 10 s")[2], "the stacks of all threads"

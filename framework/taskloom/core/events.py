@@ -38,24 +38,28 @@ class EventName(FastEnum):
     SCHEDULER_STOPPED = "scheduler_stopped"
     """Signals that the shutdown is over; `data` has the number of survivors."""
     JOB_ADDED = "job_added"
-    """Signals that a job was declared."""
+    """Signals that a job was declared; `data` has its `fingerprint` if a history is kept, and `paused_since` if a pause
+    is remembered."""
     JOB_REMOVED = "job_removed"
     """Signals that a reload removed the job."""
     RELOADED = "reloaded"
-    """Signals that the declarations were replaced; `data` lists the jobs by what was done with them."""
+    """Signals that the declarations were replaced; `data` lists the jobs by what was done with them. If a history is
+    kept, it has the new `fingerprints` of those that stay."""
     RELOAD_WAITING = "reload_waiting"
     """Signals that the jobs that a reload adds begin later: `data` lists them, and the runs whose end they wait for."""
     RELOAD_OVERDUE = "reload_overdue"
     """Signals that the jobs that a reload added begin although runs that it stopped have not ended; `data` lists
     both."""
     QUEUED = "queued"
-    """Signals that a run was created and its runner was told to start it."""
+    """Signals that a run was created and its runner was told to start it. Of a firing, `data` has the `instant`, and
+    `made_up` if that passed while the program was down, and `unrecorded` if it may start a second run after a crash."""
     STARTED = "started"
     """Signals that the run's body is about to be called."""
     READY = "ready"
     """Signals that the run is ready: it is doing its work."""
     CANCEL_REQUESTED = "cancel_requested"
-    """Signals that the run was requested to stop, and why."""
+    """Signals that the run was requested to stop, and why; `data` has `disarmed` if a user stopped the job and its
+    schedule catches up."""
     STOP_OVERDUE = "stop_overdue"
     """Signals that the run outlived its `within`; `data` has the place of its thread, and `otherwise` if it is killed
     now."""
@@ -65,12 +69,13 @@ class EventName(FastEnum):
     LATE_EXIT = "late_exit"
     """Signals that the thread or the processes of an abandoned run have ended after all."""
     SKIPPED = "skipped"
-    """Signals that a waiting job will not start, and why."""
+    """Signals that a waiting job will not start, and why; `data` as of `cancel_requested`."""
     BLOCKED = "blocked"
     """Signals that the job cannot get a run while the thread of its abandoned run is alive; `data` has `otherwise` if
     its processes were killed in vain."""
     RESTART_SCHEDULED = "restart_scheduled"
-    """Signals that another run follows the one that ended, after at least `seconds`."""
+    """Signals that another run follows the one that ended, after at least `seconds`; `data` has the delay without the
+    jitter."""
     FLAPPING = "flapping"
     """Signals that the job restarted so often lately that something must be wrong; `data` has the number."""
     GAVE_UP = "gave_up"
@@ -79,7 +84,8 @@ class EventName(FastEnum):
     """Signals that the failures of the job were forgotten, and why: its restart delay, the window of its limit, and the
     marks `flapping` and `gave up`. If it waited for its restart delay, `queued` comes instead."""
     MISSED = "missed"
-    """Signals that instants of the schedule passed without a run; `data` has the last one, the number and the cause."""
+    """Signals that instants of the schedule passed without a run; `data` has the last one, the number, the cause, and
+    `pending` if an earlier one still waits to start a run."""
     PAUSED = "paused"
     """Signals that a user paused the schedule of the job, and why: each firing is missed until `resumed`."""
     RESUMED = "resumed"

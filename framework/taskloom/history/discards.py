@@ -63,7 +63,7 @@ _READ_SUMS = (runs.c.seconds, runs.c.folded, runs.c.folded_seconds, runs.c.count
 
 
 class Discarded(NamedTuple):
-    """What one slice has done."""
+    """The outcome of one slice."""
 
     rows: int
     bytes: float = 0.0

@@ -1,6 +1,6 @@
 """Takes events, instants and actions from any thread, and folds them into rows for the writer thread.
 
-What arrives is appended to a deque, which needs no lock and never blocks. It is folded by the writer thread, or, while
+Each arrival is appended to a deque, which needs no lock and never blocks. It is folded by the writer thread, or, while
 that waits for its disk, by the thread that brings the events, if it finds too much and the lock free. So memory stays
 bounded however long a write takes, and a finalizer that runs in the middle of a fold finds no lock to wait for. Threads
 that bring instants and actions never take the lock: one may be the main thread, in which a Ctrl-C may strike any line.

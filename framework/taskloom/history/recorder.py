@@ -1,7 +1,7 @@
 """The recorder of one start of a program: takes events and actions, and has one thread write them to the database.
 
-No job and no stop waits for the database. Whoever needs to know that a row survives a crash gives a `done`, which is
-called after the commit.
+No job and no stop waits for the database. A caller that needs to know that a row survives a crash gives a `done`, which
+is called after the commit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes when a history has reached its limit: log tails, then events, then runs, then what remains."""
+"""Make room when a history has reached its limit: log tails, then events, then runs, then what remains."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ PRESSED_FOLDING_SECONDS = 10.0
 PINNED_SECONDS = 1.0
 """How often it is tried again to make the write-ahead log shorter."""
 REFOLD_SECONDS = 86400.0
-"""What is folded again at a start: the last hours of the start before, which may have been killed."""
+"""How much of the start before, which may have been killed, is folded again."""
 MIN_SLICE_BYTES, MAX_SLICE_BYTES = 64 * 1024.0, 1024 * 1024.0
 
 PRESSED, RELIEVED = 15 / 16, 14 / 16
@@ -73,7 +73,7 @@ WAITING = {
 
 
 class Batch(NamedTuple):
-    """What one transaction of the recorder may hold at most."""
+    """The most that one transaction of the recorder may hold."""
 
     room: Room
     rows: int
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """What one step has done."""
+    """The outcome of one step."""
 
     deleted: int = 0
     """Rows of any table."""
@@ -128,7 +128,7 @@ class Pruner:
         mono = self._clock.now().mono
         self._next_pass = min(self._next_pass, mono + PASS_SECONDS)
         # Not how much is in use, which costs more: rows that were deleted may have left enough room.
-        is_near = self._space.left() < self._space.limit - self._space.high * PRESSED
+        is_near = self._space.remaining() < self._space.limit - self._space.high * PRESSED
         self.due = min(self.due, mono if is_near else self._next_pass)
 
     def step(self) -> Pruned:
@@ -205,12 +205,12 @@ class Pruner:
         return self._space.used(self._store) - self._space.high * RELIEVED
 
     def _room(self) -> Room:
-        left, reserve = self._space.left(), self._space.reserve
-        if left > reserve / 2:
+        remaining, reserve = self._space.remaining(), self._space.reserve
+        if remaining > reserve / 2:
             return Room.ALL
-        if left > reserve / 4:
+        if remaining > reserve / 4:
             return Room.RUNS
-        return Room.PROMISES if left > reserve / 8 else Room.NOTHING
+        return Room.PROMISES if remaining > reserve / 8 else Room.NOTHING
 
     def _trouble(self) -> str:
         limit = f"the limit of {size_text(int(self._size))}" if math.isfinite(self._size) else "its limit"

@@ -22,7 +22,7 @@ __all__ = ["PostgresSpace", "Space", "SqliteSpace", "Store", "space_of", "weight
 
 TABLES = (log_tails, events, runs, actions, starts)
 ROW_BYTES = 200
-"""What a row takes beside its long columns: its header, its numbers, and its entries in the indexes."""
+"""The bytes of a row beside its long columns: its header, its numbers, and its entries in the indexes."""
 
 RESERVE = 32 * 1024 * 1024
 MOST_ROWS = 1000  # of one transaction
@@ -99,7 +99,7 @@ class Space:
         """Whether the write-ahead log is to be made shorter."""
         return False
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Return how much may still be written before the limit is reached; below zero if it is exceeded."""
         raise NotImplementedError
 
@@ -146,14 +146,14 @@ class SqliteSpace(Space):
         """Not more than fill half of what is left, as far as the last transactions tell."""
         if math.isinf(self.limit):
             return MOST_ROWS
-        return max(LEAST_ROWS, min(MOST_ROWS, int(max(self.left(), 0.0) / 2 / self._row_growth)))
+        return max(LEAST_ROWS, min(MOST_ROWS, int(max(self.remaining(), 0.0) / 2 / self._row_growth)))
 
     @property
     def is_log_long(self) -> bool:
         """Return whether it takes a quarter of the reserve."""
         return self._log() > self.reserve / 4
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Return what the file and its log leave of the limit; the file will have all pages after a checkpoint."""
         return self.limit - max(_size_of(self._path), self._pages * self._page) - self._log()
 
@@ -224,7 +224,7 @@ class PostgresSpace(Space):
         self._counted = self._written = 0.0
         self._measure(store)
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Return what the rows leave of the limit, as far as it is known."""
         return self.limit - self._counted
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import taskloom
+from taskloom import __version__
 from taskloom.history.model import StartInfo
 from taskloom.history.queue import Rank, Row
 
@@ -25,7 +25,7 @@ class StartRow:
             "since": start.since,
             "pid": start.pid,
             "host": platform.node(),
-            "version": taskloom.__version__,
+            "version": __version__,
             "paths": list(start.paths),
             "command": list(start.command),
             "boot_id": _boot_id(),

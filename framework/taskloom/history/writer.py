@@ -1,6 +1,6 @@
 """The steps of the writer thread: connects, writes batches, tries again after errors, and ends in time.
 
-What is committed is acknowledged, nothing else. A batch that could not be written stays in the queue, except where a
+Only rows that are committed are acknowledged. A batch that could not be written stays in the queue, except where a
 later row has come meanwhile; its rows are whole, so it does not matter how much of it was committed after all.
 """
 

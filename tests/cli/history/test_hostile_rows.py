@@ -26,7 +26,7 @@ TEXTS = {
     "empty": "",
     "half a pair": "\udc80",
 }
-JUNK = [
+JUNK: list[Any] = [
     None,
     "",
     "text",
@@ -81,7 +81,8 @@ def test_any_value_in_any_column_can_be_shown(junk: object) -> None:
     assert len(start_lines(starts, shape)) == len(starts) + 1
     assert len(run_lines(runs, {}, shape)) == len(job_lines(jobs, {}, shape)) == len(runs) + 1
     assert len(action_lines(actions, shape)) == len(actions) + 1
-    assert json.dumps([each.as_dict() for each in (*starts, *runs, *actions)], allow_nan=False)
+    every: list[Any] = [*starts, *runs, *actions]
+    assert json.dumps([each.as_dict() for each in every], allow_nan=False)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_of_a_program_that_was_killed_the_runs_are_shown_that_were_alive(
     recorded.run("old#1", start="bbbb2222", began=NOW - 6000, outcome="lost", ended_at=NOW - 5000)
     recorded.run("done#1", start="bbbb2222", began=NOW - 6000)
     ended = {"outcome": "lost", "ended_at": NOW - 100} if how == "lost" else {"outcome": None}
-    recorded.run("web#1", start="bbbb2222", began=NOW - 6000, last_polled=NOW - 101, **ended)  # type: ignore[arg-type]
+    recorded.run("web#1", start="bbbb2222", began=NOW - 6000, last_polled=NOW - 101, **ended)
 
     said = ask("report")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from taskloom.errors import TaskloomError
+from taskloom.text import local_time
 
 if TYPE_CHECKING:
     from taskloom.cli.history.chosen import Chosen
@@ -38,17 +39,15 @@ def jobs_of_history(ctx: click.Context) -> list[str]:
 
 def starts_of_history(ctx: click.Context) -> list[tuple[str, str]]:
     """Return the last starts, the latest first: the id, and when it was and how it ended."""
-    from taskloom.cli.history.row_texts import how_text, time_text
     from taskloom.clock import wall
 
     now = wall()
     starts: list[StartEntry] = _asked(ctx, lambda chosen: list(chosen.starts[-_MOST:]), [])
-    return [(each.start, f"{time_text(each.since, now)}, {how_text(each)}") for each in reversed(starts)]
+    return [(each.start, f"{local_time(each.since or 0.0, now)}, {each.how}") for each in reversed(starts)]
 
 
 def failed_runs_of_history(ctx: click.Context) -> list[tuple[str, str]]:
     """Return the last runs that failed, the latest first: the id, and when it was and how it ended."""
-    from taskloom.cli.history.row_texts import time_text
     from taskloom.clock import wall
 
     def find(chosen: Chosen) -> Any:
@@ -56,7 +55,7 @@ def failed_runs_of_history(ctx: click.Context) -> list[tuple[str, str]]:
 
     now = wall()
     runs: Any = _asked(ctx, find, ())
-    found = {each.run: f"{time_text(each.began, now)}, {each.outcome}" for each in reversed(runs)}
+    found = {each.run: f"{local_time(each.began or 0.0, now)}, {each.outcome}" for each in reversed(runs)}
     return list(found.items())
 
 
