@@ -52,6 +52,23 @@ def test_text_that_is_no_unicode_is_kept_as_it_is() -> None:
     assert tail_of(ring(("tick#1", "\udc80")), "tick#1") == ("\udc80\n", 0)
 
 
+def test_a_line_about_an_event_stands_where_its_time_is() -> None:
+    made = LogRing(clock=lambda: 2.0)
+    made.add_print(b"first\n", "tick#1")
+    made.add(1.0, "started", Origin("tick", "INFO", "tick", "tick#1"))
+
+    assert tail_of(made, "tick#1") == ("started\nfirst\n", 0)
+
+
+def test_lines_stay_in_their_order_if_the_clock_is_set_back() -> None:
+    times = iter([1.0, 5000.0, 5001.0, 1000.0])
+    made = LogRing(clock=lambda: next(times))
+    for line in (b"a\n", b"b\n", b"c\n"):
+        made.add_print(line, "tick#1")
+
+    assert tail_of(made, "tick#1") == ("a\nb\nc\n", 0)
+
+
 def test_prints_are_among_them() -> None:
     made = LogRing(clock=lambda: 1.0)
     made.add_print(b"printed\n", "tick#1")

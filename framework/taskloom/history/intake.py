@@ -19,7 +19,7 @@ from taskloom.core.remembered import RememberedJob
 from taskloom.history.memory import JobMemory
 from taskloom.history.model import RunGauges
 from taskloom.history.queue import Batch, Done, Rank, Row, RowQueue
-from taskloom.history.rows import EventFold
+from taskloom.history.rows import EventFold, Stuck
 
 __all__ = ["Intake"]
 
@@ -139,9 +139,9 @@ class Intake:
         """Queue the rows of runs that have polled or reported something since."""
         self._put(lambda: self._fold.polled(gauges))
 
-    def abandon(self, at: float) -> None:
+    def abandon(self, at: float, survivors: Mapping[str, Stuck]) -> None:
         """Queue the rows of the runs that the program leaves alive."""
-        self._put(lambda: self._fold.abandon(at))
+        self._put(lambda: self._fold.abandon(at, survivors))
 
     def next_tail(self) -> str | None:
         """Return the next run that did not succeed, whose log is wanted."""

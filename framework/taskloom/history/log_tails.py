@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from taskloom.observe.log_ring import LogRing
+from collections.abc import Sequence
+from operator import attrgetter
+
+from taskloom.observe.log_ring import LogLine, LogRing
 
 __all__ = ["TAIL_BYTES", "tail_of"]
 
 TAIL_BYTES = 64 * 1024
 # Lines that are read from the ring at most. At 32 bytes a line they fill the tail.
 _MOST_LINES = 2048
+# A line about an event comes after what was printed meanwhile, by less than this under any load that a program bears.
+_LATE_SECONDS = 30.0
 
 
 def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str, int]:
@@ -19,7 +24,7 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
     job = run.rpartition("#")[0]
     kept: list[str] = []
     room, cut = most_bytes, 0
-    for line in reversed(ring.newest(_MOST_LINES, [job], lambda each: each.run == run)):
+    for line in reversed(_by_time(ring.newest(_MOST_LINES, [job], lambda each: each.run == run))):
         whole = line.text.encode("utf-8", "surrogatepass") + b"\n"
         if not kept and len(whole) > room:
             end = whole[-room:].decode("utf-8", "ignore")  # without the half of a character
@@ -31,3 +36,13 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
             kept.append(f"{line.text}\n")
             room -= len(whole)
     return "".join(reversed(kept)), cut
+
+
+def _by_time(lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Return the lines in the order of their times, unless the clock was set back while they were written."""
+    latest = float("-inf")
+    for line in lines:
+        latest = max(latest, line.at)
+        if line.at < latest - _LATE_SECONDS:
+            return lines
+    return sorted(lines, key=attrgetter("at"))

@@ -22,11 +22,12 @@ from taskloom.history.model import LostRun, Opened, RunGauges
 from taskloom.history.queue import Batch, Done, Rank, Row
 from taskloom.history.retention import Batch as Limit
 from taskloom.history.retention import Pruner, Room
+from taskloom.history.rows import Stuck
 from taskloom.history.start_row import StartRow
 from taskloom.history.stored import is_about_a_row, is_running, load_jobs, write_rows
 from taskloom.text import error_text, plural
 
-__all__ = ["Ending", "Places", "Sources", "Writer"]
+__all__ = ["Ending", "Sources", "Storage", "Writer"]
 
 # Of one transaction.
 MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
@@ -55,7 +56,7 @@ class Sources(NamedTuple):
     """What the runs that are alive have reported."""
 
 
-class Places(NamedTuple):
+class Storage(NamedTuple):
     """Where rows go to, and how long they stay there."""
 
     connect: Callable[[], Database]
@@ -82,7 +83,7 @@ class Writer:
         self,
         start_row: StartRow,
         intake: Intake,
-        places: Places,
+        storage: Storage,
         sources: Sources,
         health: Health,
         *,
@@ -93,7 +94,7 @@ class Writer:
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
         self._start_row, self._intake = start_row, intake
-        self._places, self._sources = places, sources
+        self._storage, self._sources = storage, sources
         self._health, self._clock = health, clock
         self._pruner: Pruner | None = None
         # What is being written, and who waits for it. Kept here so that whatever strikes, it is put back.
@@ -158,17 +159,17 @@ class Writer:
     # -- connecting
 
     def _connect(self) -> None:
-        database = self._places.connect()
+        database = self._storage.connect()
         try:
             now = self._clock.now().wall
             name, start = database.name, self._start_row.start
             with database.begin() as connection:
                 # Kept also if the answer to the commit gets lost: they are marked then, and are not found again.
-                self._lost |= {(each.start, each.run): each for each in mark_lost(connection, name, start, now)}
+                self._lost |= {(each.start, each.run): each for each in mark_lost(connection, name, start)}
                 remembered = load_jobs(connection, name) if self.opened is None else {}
                 is_known = is_running(connection, name, start)
                 write_rows(connection, name, [self._start_row.alive(now)], now)
-            pruner = self._places.pruner(database)
+            pruner = self._storage.pruner(database)
         except BaseException:
             database.close()
             raise
@@ -330,7 +331,7 @@ class Writer:
     def end(self, ending: Ending) -> bool:
         """Write all that waits, and that the program has ended; return whether that worked by its deadline."""
         self._gather()
-        self._intake.abandon(self._clock.now().wall)
+        self._intake.abandon(self._clock.now().wall, _survivors_of(ending.report))
         return self._try(lambda: self._write_rest(ending))
 
     def _write_rest(self, ending: Ending) -> bool:
@@ -355,6 +356,11 @@ class Writer:
         self._give_back()
         self._intake.refuse_waiting()
         self._disconnect()
+
+
+def _survivors_of(report: Mapping[str, Any]) -> Mapping[str, Stuck]:
+    """Return where each run stood that outlived the stop, by run. `report`: of the stop, as JSON."""
+    return {each["run"]: Stuck(each["where"], each["stack"]) for each in report.get("survivors", ())}
 
 
 def _call(done: Done, is_written: bool) -> None:
