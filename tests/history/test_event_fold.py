@@ -137,7 +137,7 @@ def test_survivors_of_the_stop_get_their_place_and_their_stack() -> None:
         made.add(event)
     stuck = Stuck("a.py:3 in run", "File a.py")
 
-    rows = made.abandon(START + 50.0, {name: stuck for name in ("alive#1", "left#1", "gone#1", "unknown#1")})
+    rows = made.abandon(START + 50.0, dict.fromkeys(("alive#1", "left#1", "gone#1", "unknown#1"), stuck))
 
     assert {row.key[2] for row in rows} == {"alive#1", "left#1"}
     assert {(row["stuck_at"], row["stuck_stack"], row["outcome"]) for row in of_runs(rows)} == {(*stuck, "abandoned")}
