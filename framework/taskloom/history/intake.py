@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from taskloom.core.events import Event, EventName
@@ -101,7 +101,18 @@ class Intake:
         """Whether a run is alive."""
         return self._fold.alive > 0
 
+    @property
+    def has_new(self) -> bool:
+        """Whether a run has begun since `take_new`, and is alive."""
+        return bool(self._fold.new)
+
     # -- for the writer thread
+
+    def take_new(self) -> Collection[str]:
+        """Return the runs that have begun since the last call and are alive."""
+        with self._lock:
+            new, self._fold.new = self._fold.new, set()
+        return new
 
     def fold(self) -> None:
         """Fold all that has arrived into the queue."""

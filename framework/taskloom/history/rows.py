@@ -63,6 +63,8 @@ class EventFold:
         self._start = start
         self._mask = mask
         self._alive: dict[str, dict[str, Any]] = {}
+        self.new: set[str] = set()
+        """The runs that have begun since the owner has emptied this, and are alive."""
         # Runs that were abandoned, until their threads are gone: the report of the stop says where they are.
         self._left: dict[str, dict[str, Any]] = {}
 
@@ -81,6 +83,7 @@ class EventFold:
             run = self._alive.get(event.run)
             if run is None and event.event in _OF_RUN:
                 run = self._alive[event.run] = self._begun(event)
+                self.new.add(event.run)
             if run is not None:
                 fold(self, run, event)
                 if gauges is not None:
@@ -88,6 +91,7 @@ class EventFold:
                 rows.append(self._row_of(event.run, run))
                 if run["outcome"] is not None:
                     del self._alive[event.run]
+                    self.new.discard(event.run)
                 if event.outcome is Outcome.ABANDONED:
                     self._left[event.run] = run
         rows.append(self._event_row(event))

@@ -33,6 +33,8 @@ __all__ = ["Ending", "Sources", "Storage", "Writer"]
 MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
+# Seconds until it is written what a new run has reported: a crash soon after its start must not hide that it polled.
+FIRST_BEAT = 0.9
 # Tails that are fetched before a batch: each may take as long as it takes to read 2,000 lines.
 _TAILS_TOGETHER = 200
 
@@ -101,6 +103,8 @@ class Writer:
         self._rows: Sequence[Row] = ()
         self._waiting: deque[Done] = deque()
         self._beaten_at = -inf
+        # When it is due to write what runs have reported that are new since the last time; inf if none is.
+        self._first_beat_at = inf
         self.refused = 0
         """How many rows no database takes."""
         self.may_work_soon = False
@@ -117,7 +121,7 @@ class Writer:
         return min(self._beat_due(), self._pruner.due if self._pruner is not None else inf)
 
     def _beat_due(self) -> float:
-        return self._beaten_at + (BUSY_BEAT if self._intake.has_alive else IDLE_BEAT)
+        return min(self._first_beat_at, self._beaten_at + (BUSY_BEAT if self._intake.has_alive else IDLE_BEAT))
 
     def step(self) -> bool:
         """Do what is due; return whether there is more to be written at once. Raises nothing of a database."""
@@ -131,9 +135,12 @@ class Writer:
     def _work(self) -> bool:
         if self.database is None:
             self._connect()
-        is_beat = self._health.is_degraded or self._clock.now().mono >= self._beat_due()
+        now = self._clock.now().mono
+        if self._intake.has_new and self._first_beat_at == inf:
+            self._first_beat_at = now + FIRST_BEAT
+        is_beat = self._health.is_degraded or now >= self._beat_due()
         if is_beat:
-            self._beat()
+            self._beat(now)
         more = self._write_next(must_write=is_beat)
         self._prune()
         self._health.heal(self._intake.dropped)
@@ -209,13 +216,18 @@ class Writer:
             self._intake.put_row(Row(("log_tails", self._start_row.start, run), values, Rank.TAIL))
             self._intake.fold()
 
-    def _beat(self) -> None:
-        """Queue what the runs have reported since."""
-        self._beaten_at = self._clock.now().mono
+    def _beat(self, now: float) -> None:
+        """Queue what the runs have reported since: all of them, or those that are new if only these are due."""
+        only = self._intake.take_new()
+        is_whole = now < self._first_beat_at
+        self._first_beat_at = inf
+        if is_whole:
+            self._beaten_at = now
         if not self._intake.has_alive:
             return
         try:
-            self._intake.put_polled(self._sources.polls())
+            found = self._sources.polls()
+            self._intake.put_polled(found if is_whole else {run: found[run] for run in only if run in found})
         except Exception as error:  # noqa: BLE001 - of the program
             self._sources.log("debug", f"cannot read the counters of the runs: {error_text(error)}")
 
