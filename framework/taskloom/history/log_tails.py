@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from taskloom.observe.log_ring import LogRing
+from collections.abc import Iterable
+
+from taskloom.observe.log_ring import LogLine, LogRing
 
 __all__ = ["TAIL_BYTES", "tail_of"]
 
 TAIL_BYTES = 64 * 1024
 # Lines that are read from the ring at most. At 32 bytes a line they fill the tail.
 _MOST_LINES = 2048
+# The line that a run has started comes from another thread, and may be filed after the first lines of the task. What
+# seems to be later than that is a clock that was set back.
+_LATE_SECONDS = 1.0
 
 
 def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str, int]:
@@ -19,7 +24,7 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
     job = run.rpartition("#")[0]
     kept: list[str] = []
     room, cut = most_bytes, 0
-    for line in reversed(ring.newest(_MOST_LINES, [job], lambda each: each.run == run)):
+    for line in reversed(_in_order(ring.newest(_MOST_LINES, [job], lambda each: each.run == run))):
         whole = line.text.encode("utf-8", "surrogatepass") + b"\n"
         if not kept and len(whole) > room:
             end = whole[-room:].decode("utf-8", "ignore")  # without the half of a character
@@ -31,3 +36,13 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
             kept.append(f"{line.text}\n")
             room -= len(whole)
     return "".join(reversed(kept)), cut
+
+
+def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
+    ordered: list[LogLine] = []
+    for line in lines:
+        place = len(ordered)
+        while place and 0.0 < ordered[place - 1].at - line.at < _LATE_SECONDS:
+            place -= 1
+        ordered.insert(place, line)
+    return ordered
