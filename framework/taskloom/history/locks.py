@@ -130,7 +130,8 @@ class FileLock:
 
 def is_own(path: str) -> bool:
     """Return whether this process holds the lock of this lock file, under whichever path. Raises OSError."""
-    locks = (_OWN.get(key) for key in (path, file_id(path)) if key is not None)
+    found = file_id(path)
+    locks = (_OWN.get(path), None if found is None else _OWN.get(found))
     return any(lock is not None and lock.pid == os.getpid() for lock in locks)
 
 
