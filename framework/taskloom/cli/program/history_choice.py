@@ -48,7 +48,8 @@ def require_history(setting: HistorySetting, specs: Iterable[JobSpec]) -> None:
 
 def refuse_catching_up(setting: HistorySetting, specs: Iterable[JobSpec]) -> None:
     """Raise JobFileError if one of the jobs needs a history. Called if there is none, as `setting` says."""
-    hint = "set history: on" if setting.mode is HistoryMode.OFF and is_installed() else INSTALL
+    is_off = setting.mode is HistoryMode.OFF and is_installed()
+    hint = "set history: on, or give --history on" if is_off else INSTALL
     errors = list(errors_without_history(specs, hint))
     if errors:
         raise JobFileError(errors)
