@@ -149,7 +149,7 @@ def test_a_file_that_is_moved_aside_has_no_secret_either(keep: Keep, tmp_path: P
     env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     keeper = keep(JOBS.replace("HISTORY", "on"), stored, *options, env=env)
     keeper.until_row("log_tails")
-    keeper.kill()
+    assert keeper.stop()[0] in (0, 1)  # all is in the one file now
     with Path(stored.place).open("r+b") as file:
         file.write(b"no database at all")
 
@@ -192,7 +192,7 @@ def test_the_password_of_the_server_is_shown_nowhere(
     check_nowhere(PASSWORD, said)
     check_nowhere(PASSWORD, files_in(tmp_path, "pass"))
     dump = [
-        postgres.binaries / "pg_dump",
+        f"{postgres.binaries}/pg_dump",
         "-h",
         "127.0.0.1",
         "-p",

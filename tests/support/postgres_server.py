@@ -69,7 +69,7 @@ class PostgresServer:
 
     def initialise(self) -> None:
         """Make the files of the server."""
-        command = [self.binaries / "initdb", "-D", self.place / "data", "-U", "postgres", "-A", "trust", "--no-sync"]
+        command = [f"{self.binaries}/initdb", "-D", f"{self.place}/data", "-U", "postgres", "-A", "trust", "--no-sync"]
         # One byte order of texts, whatever the environment says; UTF-8 as on any machine of today.
         options = ["-E", "UTF8", "--locale=C"]
         subprocess.run([*command, *options], check=True, capture_output=True, **self._options)
@@ -78,17 +78,19 @@ class PostgresServer:
         """Start the server, and return when it answers."""
         # Without fsync: the tests kill processes, not machines.
         settings = ["-c", "fsync=off", "-c", "max_connections=50", "-c", "log_destination=stderr"]
-        command = [self.binaries / "postgres", "-D", self.place / "data", "-p", str(self.port), "-h", LOCAL]
+        command = [f"{self.binaries}/postgres", "-D", f"{self.place}/data", "-p", str(self.port), "-h", LOCAL]
         with (self.place / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "-k", self.place, *settings], stdout=log, stderr=log, start_new_session=True, **self._options
-            )
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [*command, "-k", str(self.place), *settings],
+                stdout=log, stderr=log, start_new_session=True, **self._options,
+            )  # fmt: skip
+        self._process = process
         bound = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
-            assert self._process.poll() is None, self.log
+            assert process.poll() is None, self.log
             assert time.monotonic() < bound, self.log
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(AGAIN_SECONDS)
+                process.wait(AGAIN_SECONDS)
 
     def ensure_running(self) -> None:
         """Start it if an earlier test left it stopped, killed or paused."""
@@ -98,7 +100,7 @@ class PostgresServer:
             self.start()
 
     def _answers(self) -> bool:
-        command = [self.binaries / "pg_isready", "-q", "-h", LOCAL, "-p", str(self.port)]
+        command = [f"{self.binaries}/pg_isready", "-q", "-h", LOCAL, "-p", str(self.port)]
         return subprocess.run(command, check=False, **self._options).returncode == 0
 
     @property

@@ -213,6 +213,6 @@ def job_from_row(row: Mapping[Any, Any]) -> RememberedJob:
         last_instant=row["last_instant"],
         paused_since=row["paused_since"],
         paused_reason=row["paused_reason"] or "",
-        restarts=tuple(row["restarts"] or ()),
+        restarts=tuple(row["restarts"]) if isinstance(row["restarts"], list) else (),
         restart_delay=row["restart_delay"] or 0.0,
     )
