@@ -629,6 +629,19 @@ def test_an_instant_that_was_missed_while_an_earlier_one_waited_is_not_made_up_f
     assert told(host.stage) == []
 
 
+def test_a_firing_that_waited_is_not_forgotten_because_later_ones_were_missed_meanwhile() -> None:
+    host = program(job(replace(HOURLY, overlap=Overlap.QUEUE)))
+    host.stage.start("a")
+    host.stage.started("a#1")
+    host.stage.advance(2 * HOUR)
+    before = told(host.stage)
+
+    host.restart_after(60)
+
+    assert before == ["run now", "missed 1 until 02:00:00 overlap"]
+    assert told(host.stage) == ["missed 1 until 01:00:00 down", "record 02:00:00"]
+
+
 def test_a_firing_that_waited_for_the_end_of_a_run_is_recorded_then() -> None:
     host = program(job(replace(HOURLY, overlap=Overlap.QUEUE)))
     host.stage.start("a")
