@@ -95,7 +95,7 @@ def test_a_schedule_that_does_not_catch_up_makes_up_for_nothing() -> None:
 
 
 def test_a_made_up_firing_has_no_jitter() -> None:
-    host = program(job(replace(HOURLY, jitter=1800.0)))
+    host = program(job(replace(HOURLY, jitter=10 * HOUR)))
 
     host.restart_after(HOUR)
 
@@ -126,6 +126,16 @@ def test_an_at_that_passed_while_the_program_was_down_is_made_up_for_and_the_job
     assert [event.reason.text for event in events_of(host.stage, EventName.SKIPPED) if event.reason] == [
         "its schedule has no further firings"
     ]
+
+
+def test_an_at_that_was_made_up_for_is_not_missed_when_a_user_starts_the_job_again() -> None:
+    host = program(at("1970-01-01 02:00"))
+    host.restart_after(2 * HOUR)
+    host.advance(60)
+
+    host.stage.start("a")
+
+    assert told(host.stage) == ["record 02:00:00", "run 02:00:00 made_up", "run now"]
 
 
 def test_an_at_that_is_too_old_is_missed_and_the_job_ends() -> None:
@@ -617,6 +627,19 @@ def test_an_instant_that_was_missed_while_an_earlier_one_waited_is_not_made_up_f
     assert before[-2:] == ["record 01:00:00", "run 01:00:00"]
     assert before[1:3] == ["missed 1 until 02:00:00 overlap", "missed 1 until 03:00:00 overlap"]
     assert told(host.stage) == []
+
+
+def test_a_firing_that_waited_is_not_forgotten_because_later_ones_were_missed_meanwhile() -> None:
+    host = program(job(replace(HOURLY, overlap=Overlap.QUEUE)))
+    host.stage.start("a")
+    host.stage.started("a#1")
+    host.stage.advance(2 * HOUR)
+    before = told(host.stage)
+
+    host.restart_after(60)
+
+    assert before == ["run now", "missed 1 until 02:00:00 overlap"]
+    assert told(host.stage) == ["missed 1 until 01:00:00 down", "record 02:00:00"]
 
 
 def test_a_firing_that_waited_for_the_end_of_a_run_is_recorded_then() -> None:

@@ -136,7 +136,7 @@ def test_packages_that_are_half_removed_are_not_installed(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("setting", "hint"),
-    [(OFF, "set history: true"), (DEFAULT, "pip install 'taskloom[history]'")],
+    [(OFF, "set history: on, or give --history on"), (DEFAULT, "pip install 'taskloom[history]'")],
     ids=["off", "default"],
 )
 def test_a_job_that_catches_up_needs_a_history(
