@@ -19,6 +19,7 @@ __all__ = [
     "finite",
     "first_of",
     "kind_of",
+    "local_date_time",
     "local_time",
     "measured",
     "message_of",
@@ -96,6 +97,11 @@ def local_time(wall: float, now: float, *, is_exact: bool = False) -> str:
     fraction = f".{milliseconds % 1000:03d}" if is_exact else ""
     date = "" if instant.date() == today else f"{instant:%Y-%m-%d} "
     return f"{date}{instant:%H:%M:%S}{fraction}"
+
+
+def local_date_time(wall: float) -> str:
+    """Return the local time of an instant with its date, for a text that is kept. `wall`: seconds since the epoch."""
+    return f"{datetime.fromtimestamp(wall // 1).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def size(count: int) -> str:

@@ -600,6 +600,25 @@ def test_a_firing_that_waited_for_the_end_of_a_run_is_made_up_for_after_a_crash(
     assert told(host.stage) == ["record 01:00:00"]
 
 
+def test_an_instant_that_was_missed_while_an_earlier_one_waited_is_not_made_up_for() -> None:
+    """It is the last one as soon as the run of the earlier one has started."""
+    host = program(job(replace(HOURLY, overlap=Overlap.QUEUE)))
+    host.stage.start("a")
+    host.stage.started("a#1")
+    host.stage.advance(3 * HOUR)
+    host.stage.ended("a#1")
+    host.commit("a", HOUR)
+    host.stage.recorded("a")
+    before = told(host.stage)
+
+    host.restart_after(60)
+    host.advance(1)
+
+    assert before[-2:] == ["record 01:00:00", "run 01:00:00"]
+    assert before[1:3] == ["missed 1 until 02:00:00 overlap", "missed 1 until 03:00:00 overlap"]
+    assert told(host.stage) == []
+
+
 def test_a_firing_that_waited_for_the_end_of_a_run_is_recorded_then() -> None:
     host = program(job(replace(HOURLY, overlap=Overlap.QUEUE)))
     host.stage.start("a")

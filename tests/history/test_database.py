@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from tests.support.history_databases import NAME, opened, rows_of, write
 
 from taskloom.history import postgresql_session
 from taskloom.history.database import Database, connect, read_only
 from taskloom.history.errors import HistoryAbsent, HistoryFailed, HistoryHeld, HistoryTooNew, PackageMissing
 from taskloom.history.location import Target, parse_target
-from taskloom.history.tables import HEAD, events, log_tails, metadata, runs, starts, upsert, versions
+from taskloom.history.reader import open_reader
+from taskloom.history.stored import load_jobs
+from taskloom.history.tables import HEAD, events, jobs, log_tails, metadata, runs, starts, upsert, versions
 
 RUN = {"start": "s1", "run": "tick#1", "job": "tick"}
 
@@ -193,6 +195,22 @@ def test_a_reader_sees_one_state_while_a_program_writes(database: Database) -> N
         assert connection.execute(select(runs.c.run)).scalars().all() == first == ["tick#1"]
     with read_only(database.target) as connection:
         assert len(connection.execute(select(runs.c.run)).scalars().all()) == 2
+
+
+def test_a_program_that_reads_its_own_history_sees_that_it_is_written(target: Target) -> None:
+    # The kernel does not tell a process about its own lock, and to ask it would end the lock.
+    with opened(target), open_reader(target) as reader:
+        assert reader.is_written(NAME)
+    with open_reader(target) as reader:
+        assert not reader.is_written(NAME)
+
+
+def test_a_json_value_that_is_damaged_is_missing(database: Database) -> None:
+    write(database, jobs, {"job": "tick", "fingerprint": "f", "armed_at": 1.0, "updated_at": 1.0})
+    for damaged in ("[1, ", "7", "{}"):
+        with database.begin() as connection:
+            connection.execute(text("UPDATE jobs SET restarts = :damaged"), {"damaged": damaged})
+            assert load_jobs(connection, NAME)["tick"].restarts == ()
 
 
 def test_a_reader_cannot_write(database: Database) -> None:

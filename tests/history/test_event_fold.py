@@ -11,7 +11,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import Outcome, Reason, ReasonKind
 from taskloom.history.model import RunGauges
 from taskloom.history.queue import Rank, Row
-from taskloom.history.rows import EventFold
+from taskloom.history.rows import EventFold, Stuck
 
 
 def fold(*events: Event, **options: Any) -> list[Row]:
@@ -84,7 +84,7 @@ def test_secrets_are_masked_in_everything_that_people_or_tasks_have_written() ->
     given = [
         *events.begun(reason=reason),
         events.make(EventName.CANCEL_REQUESTED, run="tick#1", reason=reason),
-        events.make(EventName.STOP_OVERDUE, run="tick#1", data={"where": secret, "stack": f"a\n{secret}"}),
+        events.make(EventName.STOP_OVERDUE, run="tick#1", data={"where": secret}),
         events.paused(secret),
         events.make(EventName.CALLBACK_FAILED, run="tick#1", data={"callback": secret}),
     ]
@@ -117,12 +117,40 @@ def test_an_instant_that_cannot_be_read_costs_only_itself(instant: object) -> No
 
 def test_the_place_of_a_stuck_run_is_kept() -> None:
     events = EventMaker()
-    data = {"within": 1.0, "where": "a.py:3 in run", "stack": "File a.py"}
+    data = {"within": 1.0, "where": "a.py:3 in run"}
     given = [*events.begun(), events.make(EventName.STOP_OVERDUE, run="tick#1", data=data), events.ended()]
 
     last = of_runs(fold(*given))[-1]
 
-    assert (last["stuck_at"], last["stuck_stack"]) == ("a.py:3 in run", "File a.py")
+    assert (last["stuck_at"], last["stuck_stack"]) == ("a.py:3 in run", None)
+
+
+def test_survivors_of_the_stop_get_their_place_and_their_stack() -> None:
+    events, made = EventMaker(), EventFold("aaaa")
+    given = [
+        *events.begun("alive#1"),
+        *events.whole("left#1", Outcome.ABANDONED),
+        *events.whole("gone#1", Outcome.ABANDONED),
+        events.make(EventName.LATE_EXIT, "gone", "gone#1"),
+    ]
+    for event in given:
+        made.add(event)
+    stuck = Stuck("a.py:3 in run", "File a.py")
+
+    rows = made.abandon(START + 50.0, dict.fromkeys(("alive#1", "left#1", "gone#1", "unknown#1"), stuck))
+
+    assert {row.key[2] for row in rows} == {"alive#1", "left#1"}
+    assert {(row["stuck_at"], row["stuck_stack"], row["outcome"]) for row in of_runs(rows)} == {(*stuck, "abandoned")}
+    assert {row["ended_at"] for row in of_runs(rows)} == {START + 50.0, START + 7.0}
+
+
+def test_the_runner_and_the_replica_are_those_of_the_run() -> None:
+    events = EventMaker()
+    plain, other = events.queued("a#1"), events.queued("a.2#2", data={"runner": "process", "replica": 2})
+
+    rows = of_runs(fold(plain, other))
+
+    assert [(row["runner"], row["replica"]) for row in rows] == [("thread", None), ("process", 2)]
 
 
 def test_what_a_run_has_reported_last_stays_when_it_ends_without_saying_it_again() -> None:
@@ -154,12 +182,12 @@ def test_runs_that_the_program_leaves_alive_are_abandoned() -> None:
     for event in events.begun("a#1"):
         made.add(event)
 
-    [row] = made.abandon(START + 10.0)
+    [row] = made.abandon(START + 10.0, {})
 
     assert row.values is not None
     assert (row.values["outcome"], row.values["ended_at"], row.values["seconds"]) == ("abandoned", START + 10.0, 8.0)
     assert made.alive == 0
-    assert made.abandon(START + 11.0) == []
+    assert made.abandon(START + 11.0, {}) == []
 
 
 def test_events_of_a_run_that_has_ended_do_not_bring_it_back() -> None:

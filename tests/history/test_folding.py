@@ -46,6 +46,17 @@ def test_a_folded_row_takes_up_later_firings_of_its_minute() -> None:
     assert gone == [rows[3]]
 
 
+def test_a_damaged_value_counts_as_nothing() -> None:
+    damaged: Any = [{"counters": [1]}, {"counters": {"beats": "x"}}, {"folded": 2, "folded_seconds": None}]
+    rows = [run_row("tick", number, NOW + number, **columns) for number, columns in enumerate(damaged)]
+    rows.append(run_row("tick", 9, NOW + 9, seconds=0.5, counters={"beats": 2}))
+
+    (row,), _ = fold(rows)
+
+    assert (row["folded"], row["counters"]) == (5, {"beats": 3})
+    assert row["folded_seconds"] == pytest.approx(0.52)
+
+
 @pytest.mark.parametrize(
     "columns",
     [

@@ -119,6 +119,26 @@ def test_a_deleted_file_and_a_replaced_one_are_noticed(target: Target) -> None:
         assert database.is_lost()
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_log_that_was_deleted_is_noticed_and_its_rows_are_kept(
+    target: Target, suffix: str, is_replaced: bool
+) -> None:
+    with opened(target) as database:
+        write(database, runs, RUN)
+        assert not database.is_lost()
+        os.unlink(target.path + suffix)
+        if is_replaced:
+            shutil.copy("/dev/null", target.path + suffix)
+        write(database, runs, RUN | {"run": "tick#2"})
+        assert database.is_lost()
+
+    with opened(target) as database:
+        assert not database.is_lost()
+    with read_only(target) as connection:
+        assert connection.execute(select(runs.c.run).order_by(runs.c.run)).scalars().all() == [RUN["run"], "tick#2"]
+
+
 def test_one_lock_for_all_names_in_one_file_and_for_all_paths_to_it(target: Target, tmp_path: Path) -> None:
     os.symlink(tmp_path, tmp_path / "other")
     elsewhere = parse_target(f"{tmp_path}/other/history.sqlite")

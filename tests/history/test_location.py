@@ -158,6 +158,18 @@ REFUSED = [
     ("host=db dbname=app", "'host=db dbname=app'", EXPECTED),
     ("host=db password=hidden", f"'{MASK}'", EXPECTED),
     ("host=/run/postgresql password=hidden", f"'{MASK}'", EXPECTED),
+    ("ada:hidden@db:5432/app", f"'{MASK}'", EXPECTED),
+    ("//ada:hidden@db/app", f"'{MASK}'", EXPECTED),
+    ("postgresql//ada:hidden@db/app", f"'{MASK}'", EXPECTED),
+    (" postgresql://ada:hidden@db/app", f"'{MASK}'", EXPECTED),
+    ("'postgresql://ada:hidden@db/app'", f"'{MASK}'", EXPECTED),
+    ("jdbc:postgresql://ada:hidden@db/app", f"'{MASK}'", EXPECTED),
+    ("mysql:ada:hidden@db", f"'{MASK}'", EXPECTED),
+    ("sqlite://ada:hidden@db/app", f"'sqlite://{MASK}'", SLASHES),
+    *(
+        (f"postgresql://db/app?{option}=hidden", f"'postgresql://{MASK}'", PASSWORD)
+        for option in ("Password", "pasword", "pwd", "scram_client_key", "oauth_client_secret", "token")
+    ),
 ]
 
 

@@ -190,6 +190,21 @@ def test_what_runs_have_reported_is_written_with_the_heartbeat(target: Target, m
     assert (row["counters"], row["progress"]) == ({"rows": 4}, {"done": 1, "total": 2, "unit": "rows"})
 
 
+def test_what_a_new_run_has_reported_is_written_before_the_next_heartbeat(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskloom.history.writer.FIRST_BEAT", 0.01)
+    asked = threading.Event()
+    with RecorderBench(target, polls=lambda: asked.set() or {"tick#1": RunGauges(START + 100.0)}) as bench:
+        bench.open()
+        bench.until_written()  # the first heartbeat is over, and the next one is due in 60 s
+        bench.put(*bench.events.begun())
+        assert asked.wait(PATIENCE)
+        bench.until_written()
+
+        assert bench.rows("runs")[0]["last_polled"] == START + 100.0
+
+
 def test_polls_that_fail_cost_nothing_else(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.writer.BUSY_BEAT", 0.0)
 

@@ -92,7 +92,7 @@ def test_errors_for_ever_cost_only_what_has_no_room(tmp_path: Path, nth: int) ->
     faults = Faults(failed, at=nth, for_ever=True)
     queue = RowQueue(most_rows=40, most_tail_bytes=2_000)
     with RecorderBench(tmp_path / f"{nth}.sqlite", faults, queue=queue, tail_of=lambda _: ("x" * 900, 0)) as bench:
-        bench.open()
+        bench.open(within=0.0)
         bench.put(bench.events.added(), *bench.events.begun("alive#1"))
         for number in range(120):
             outcome = Outcome.FAILED if number % 50 == 0 else Outcome.SUCCEEDED
@@ -119,7 +119,7 @@ def test_errors_for_ever_cost_only_what_has_no_room(tmp_path: Path, nth: int) ->
 def test_a_database_that_never_works_holds_up_nothing(tmp_path: Path) -> None:
     faults = Faults(failed, at=1, for_ever=True)
     with RecorderBench(tmp_path / "demo.sqlite", faults) as bench:
-        opened = bench.open()
+        opened = bench.open(within=0.0)
         bench.put(bench.events.added(), *bench.events.whole())
         assert not bench.act()
         assert not bench.record("tick", START)
@@ -319,7 +319,7 @@ def test_what_has_no_room_is_counted_by_its_rank(tmp_path: Path) -> None:
     queue = RowQueue(most_rows=1)
     faults = Faults(failed, at=1, for_ever=True)
     with RecorderBench(tmp_path / "demo.sqlite", faults, queue=queue) as bench:
-        bench.open()
+        bench.open(within=0.0)
         bench.put(*bench.events.whole())
         assert not bench.act()
 
@@ -348,10 +348,13 @@ def test_an_interrupt_at_any_line_of_an_action_or_an_instant_leaves_a_recorder_t
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "calls", [range(5, 30, 12), pytest.param(range(1, 30), marks=pytest.mark.long)], ids=["some", "all"]
+)
 def test_an_interrupt_of_a_finish_leaves_one_that_can_be_called_again(
-    tmp_path: Path, error: type[BaseException]
+    tmp_path: Path, error: type[BaseException], calls: range
 ) -> None:
-    for nth in range(1, 30, 4):
+    for nth in calls:
         with RecorderBench(tmp_path / f"{nth}.sqlite") as bench:
             bench.open()
             bench.put(*bench.events.whole())
@@ -360,3 +363,12 @@ def test_an_interrupt_of_a_finish_leaves_one_that_can_be_called_again(
             assert bench.finish()
 
         assert [row["how"] for row in bench.rows("starts")] == ["ended"]
+
+
+def test_who_waits_when_the_thread_dies_is_answered_by_the_next_one(tmp_path: Path) -> None:
+    with RecorderBench(tmp_path / "demo.sqlite") as bench:
+        bench.open()
+        bench.recorder._writer.struck = _raise  # type: ignore[method-assign]
+        bench.faults.error, bench.faults.at = SystemExit, bench.faults.count + 1
+
+        bench.act()  # answered, although nothing else arrives

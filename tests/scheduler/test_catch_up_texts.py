@@ -9,7 +9,9 @@ from tests.support.why_scenes import why
 
 from taskloom.core.events import EventName
 from taskloom.core.policies import Missed, Schedule
+from taskloom.core.report import make_job_report
 from taskloom.core.waits import Wait
+from taskloom.core.why import gather
 from taskloom.observe.event_text import describe
 from taskloom.observe.wait_text import WaitDescriber
 from taskloom.testing import make_job
@@ -78,6 +80,8 @@ def test_why_says_what_a_run_makes_up_for_and_that_it_is_not_recorded() -> None:
 
     assert "It makes up for its firing at 01:00:00, when the program was down." in text
     assert "The history could not record its firing at 01:00:00, so after a crash it may run again." in text
+    run = gather(host.stage.lifecycle, "a", host.stage.clock.now()).as_dict()["last_run"]
+    assert [run["instant"][11:19], run["made_up"], run["unrecorded"]] == ["01:00:00", True, True]
 
 
 def test_why_says_since_when_a_pause_of_an_earlier_start_holds() -> None:
@@ -87,6 +91,8 @@ def test_why_says_since_when_a_pause_of_an_earlier_start_holds() -> None:
     host.restart_after(HOUR)
 
     assert "was paused 1h ago, at 00:30:00, by alice" in why(host.stage, "a")
+    report = make_job_report(host.stage.lifecycle, host.stage.lifecycle.jobs["a"], host.stage.clock.now()).as_dict()
+    assert report["paused_since"] == "1970-01-01T00:30:00.000000Z"
 
 
 def test_the_debug_log_says_that_a_job_waits_for_its_record() -> None:

@@ -106,9 +106,9 @@ class RecorderBench(AbstractContextManager["RecorderBench"]):
         self.faults.check()
         return FaultyDatabase(connect(target, name), self.faults)
 
-    def open(self) -> Opened:
-        """Open it."""
-        return self.recorder.open(PATIENCE)
+    def open(self, within: float = PATIENCE) -> Opened:
+        """Open it. `within`: how long it waits for a database that fails."""
+        return self.recorder.open(within)
 
     def put(self, *events: Event) -> None:
         """Put events."""

@@ -91,6 +91,7 @@ def _job_report(job: Fields) -> JobReport:
         replica=job.count("replica"),
         labels=tuple(job.texts("labels")),
         holds=_holds(job),
+        paused_since=_instant(job.text("paused_since")),
     )
 
 

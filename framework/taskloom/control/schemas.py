@@ -100,6 +100,7 @@ _STATUS = _object(
         "failed": _FLAG,
         "marks": _list(_TEXT),
         "paused": {**_FLAG, "description": "Whether its schedule is paused."},
+        "paused_since": _or_null({**_INSTANT, "description": "Since when; perhaps from an earlier start."}),
         "held": _or_null(_text("How a user holds it back and why: `stopped by alice (uid 1000, pid 4242)`.")),
         "start": {**_one_of(StartMode), "description": "Whether it starts by itself, or by a user only."},
         "within": _or_null({**_SECONDS, "description": "How long its stop may take; null for no limit."}),

@@ -52,7 +52,8 @@ class EventName(FastEnum):
     both."""
     QUEUED = "queued"
     """Signals that a run was created and its runner was told to start it. Of a firing, `data` has the `instant`, and
-    `made_up` if that passed while the program was down, and `unrecorded` if it may start a second run after a crash."""
+    `made_up` if that passed while the program was down, and `unrecorded` if it may start a second run after a crash. It
+    has the number of a `replica`, and the `runner` unless that is `thread`."""
     STARTED = "started"
     """Signals that the run's body is about to be called."""
     READY = "ready"

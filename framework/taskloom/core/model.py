@@ -137,6 +137,10 @@ class Phase(FastEnum):
     """The shutdown is over; only abandoned threads may still exit."""
 
 
+THREAD = "thread"
+"""The name of the runner of jobs that name none."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerSpec:
     """The runner that executes the job's runs, by name, and its options.
@@ -145,7 +149,7 @@ class RunnerSpec:
     `NAME:GROUP` or `UID:GID`), `memory_limit` (bytes). An option that is not written is not there.
     """
 
-    name: str = "thread"
+    name: str = THREAD
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

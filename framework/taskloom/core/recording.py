@@ -16,7 +16,7 @@ from taskloom.core.actions import RecordInstant
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import format_wall
 from taskloom.core.inputs import InstantRecorded
-from taskloom.core.model import WaitingFor
+from taskloom.core.model import THREAD, JobSpec, WaitingFor
 from taskloom.core.records import DueInstant, FollowUp, JobRecord, Recording
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
@@ -79,3 +79,10 @@ def firing_data(due: DueInstant, *, is_recorded: bool = True) -> Mapping[str, An
     if not is_recorded:
         data["unrecorded"] = True
     return data
+
+
+def queued_data(spec: JobSpec, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data of the event with what of the declaration holds for this run only: a reload may change it."""
+    if spec.declared:
+        data = {**data, "replica": spec.replica}
+    return data if spec.runner.name == THREAD else {**data, "runner": spec.runner.name}

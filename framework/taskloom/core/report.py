@@ -167,6 +167,8 @@ class JobReport:
     labels: tuple[str, ...] = ()
     holds: Mapping[Hold, Reason] | None = None
     """How users hold it back, and why; None or empty if they do not."""
+    paused_since: float | None = None
+    """Since when its schedule is paused, in seconds since the epoch: perhaps since an earlier start of the program."""
 
     @property
     def is_paused(self) -> bool:
@@ -227,6 +229,7 @@ class JobReport:
             "failed": self.has_failed,
             "marks": list(self.marks),
             "paused": self.is_paused,
+            "paused_since": None if self.paused_since is None else format_wall(self.paused_since),
             "held": self.held or None,
             "start": self.starts.value,
             "within": finite(self.within),
@@ -348,6 +351,7 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "replica": job.spec.replica,
         "labels": job.spec.labels,
         "holds": job.holds,
+        "paused_since": job.hold_beginnings[Hold.PAUSED].at.wall if job.is_paused else None,
     }
 
 

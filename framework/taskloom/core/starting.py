@@ -14,7 +14,7 @@ from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import NOTHING, EventName
 from taskloom.core.model import Moment, Reason, ReasonKind, WaitingFor
-from taskloom.core.recording import InstantRecords, drop_recording, firing_data
+from taskloom.core.recording import InstantRecords, drop_recording, firing_data, queued_data
 from taskloom.core.records import DueInstant, FollowUp, JobRecord, RunRecord
 from taskloom.core.requirements import DependencyState
 from taskloom.core.scheduling import ScheduleTimers
@@ -77,7 +77,7 @@ class Starter:
         job.has_failed = job.has_given_up = False
         run = RunRecord(f"{spec.name}#{job.number}", job, attempt, store.now, spec)
         store.begin_run(run)
-        store.emit_run(EventName.QUEUED, run, reason=reason, data=data)
+        store.emit_run(EventName.QUEUED, run, reason=reason, data=queued_data(spec, data))
         store.actions.append(actions.StartRun(run.id, spec, attempt, spec.replica))
         if spec.timeout is not None or spec.ready_within is not None:
             self.set_limits(run)

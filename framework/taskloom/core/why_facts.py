@@ -119,6 +119,9 @@ class RunFacts:
             "stop_left": finite(self.stop_left),
             "timeout_left": finite(self.timeout_left),
             "ready_left": finite(self.ready_left),
+            "instant": format_wall(self.instant) if self.instant is not None else None,
+            "made_up": self.is_made_up,
+            "unrecorded": not self.is_recorded,
         }
 
 

@@ -7,7 +7,7 @@ import os
 import sqlalchemy as sa
 
 from taskloom.history.location import LOCK_SUFFIX, Target
-from taskloom.history.locks import is_session_locked
+from taskloom.history.locks import is_own, is_session_locked
 from taskloom.sync.record_lock import locked_by
 
 __all__ = ["is_written"]
@@ -19,7 +19,9 @@ def is_written(target: Target, connection: sa.Connection, name: str) -> bool:
     Nothing is locked for it: a program that starts meanwhile is not refused. Raises errors of the database.
     """
     if target.kind == "sqlite":
-        return _is_file_locked(target.path + LOCK_SUFFIX)
+        path = target.path + LOCK_SUFFIX
+        # Not asked of the kernel: this process would lose its own lock when it closes the file.
+        return is_own(path) or _is_file_locked(path)
     return is_session_locked(connection, name)
 
 

@@ -35,7 +35,7 @@ except ImportError as error:
     raise PackageMissing("sqlalchemy", "history", "" if error.name == "sqlalchemy" else str(error)) from error
 
 from taskloom.history.failures import explaining
-from taskloom.history.files import BESIDE, FileId, file_id, make_file_ready, make_folder_ready
+from taskloom.history.files import BESIDE, LOG_FILES, FileId, file_id, make_file_ready, make_folder_ready
 from taskloom.history.locks import FileLock, has_session_lock, lock_session, session_name
 from taskloom.history.postgresql_session import open_session
 from taskloom.history.schema import bring_up_to_date, check_revision
@@ -62,6 +62,7 @@ class Database:
         self._driver = driver
         self._lock = lock
         self._file: FileId | None = None if lock is None else file_id(target.path)
+        self._beside: dict[str, FileId] = {}
         # Its own descriptor of the same socket, which is not given to another file while it is used.
         self._wire = None if lock else socket.socket(fileno=os.dup(driver.fileno()))
         try:
@@ -100,12 +101,29 @@ class Database:
         return self._lock is not None or not self._driver.closed
 
     def is_lost(self) -> bool:
-        """Return whether the file was deleted or replaced, or the server has ended the lock. Raises HistoryError."""
+        """Return whether one of the files was deleted or replaced, or the server has ended the lock.
+
+        Raises HistoryError.
+        """
         if self._lock is None:
             with self.begin() as connection:
                 return not has_session_lock(connection, self.name)
         with explaining(self.target, OSError):
-            return self._file is None or file_id(self.target.path) != self._file or not self._lock.is_held()
+            is_replaced = self._file is None or file_id(self.target.path) != self._file
+            return is_replaced or not self._lock.is_held() or self._has_lost_log()
+
+    def _has_lost_log(self) -> bool:
+        """Return whether the log or its index is not the one that is open: others would read and lock another one.
+
+        To close the connection copies the log into the file, also if it has no name any more. Raises OSError.
+        """
+        for suffix in LOG_FILES:
+            found = file_id(self.target.path + suffix)
+            if found is not None and self._beside.setdefault(suffix, found) == found:
+                continue
+            if found is not None or suffix in self._beside:
+                return True
+        return False
 
     def move_aside(self) -> str:
         """Close a damaged file and rename it; return its new path. Connect again for a new one. Raises HistoryError."""

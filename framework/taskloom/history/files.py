@@ -14,9 +14,10 @@ from taskloom.history.errors import HistoryUnusable
 from taskloom.history.failures import reason_of
 from taskloom.history.location import Target
 
-__all__ = ["BESIDE", "FileId", "check_to_read", "file_id", "make_file_ready", "make_folder_ready"]
+__all__ = ["BESIDE", "LOG_FILES", "FileId", "check_to_read", "file_id", "make_file_ready", "make_folder_ready"]
 
-BESIDE = ("-wal", "-shm", "-journal")
+LOG_FILES = ("-wal", "-shm")
+BESIDE = (*LOG_FILES, "-journal")
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

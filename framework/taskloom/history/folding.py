@@ -75,7 +75,7 @@ def _together(carrier: Row, row: Row) -> Row:
     return {
         **carrier,
         "ended_at": max(carrier["ended_at"], row["ended_at"]),
-        "seconds": max(carrier["seconds"] or 0.0, row["seconds"] or 0.0),
+        "seconds": max(_number(carrier["seconds"]), _number(row["seconds"])),
         "folded": _runs(carrier) + _runs(row),
         "folded_seconds": _seconds(carrier) + _seconds(row),
         "counters": _added(carrier["counters"], row["counters"]),
@@ -88,10 +88,16 @@ def _runs(row: Row) -> int:
 
 def _seconds(row: Row) -> float:
     """How long all runs of this row took; a row that was never folded may have only its own seconds."""
-    return float(row["folded_seconds"] if _runs(row) > 1 else row["seconds"] or 0.0)
+    return _number(row["folded_seconds"] if _runs(row) > 1 else row["seconds"])
 
 
-def _added(one: Mapping[str, float] | None, other: Mapping[str, float] | None) -> Mapping[str, float] | None:
-    if not one or not other:
-        return one or other
-    return {counter: one.get(counter, 0) + other.get(counter, 0) for counter in {**one, **other}}
+def _added(one: Any, other: Any) -> Mapping[str, float] | None:
+    """Return the sums. A value that is damaged, which a row in a file may be, counts as nothing."""
+    found = [each for each in (one, other) if isinstance(each, Mapping) and each]
+    if len(found) < 2:
+        return found[0] if found else None
+    return {counter: _number(found[0].get(counter)) + _number(found[1].get(counter)) for counter in {**one, **other}}
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0

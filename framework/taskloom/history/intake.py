@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from taskloom.core.events import Event, EventName
@@ -19,7 +19,7 @@ from taskloom.core.remembered import RememberedJob
 from taskloom.history.memory import JobMemory
 from taskloom.history.model import RunGauges
 from taskloom.history.queue import Batch, Done, Rank, Row, RowQueue
-from taskloom.history.rows import EventFold
+from taskloom.history.rows import EventFold, Stuck
 
 __all__ = ["Intake"]
 
@@ -101,7 +101,18 @@ class Intake:
         """Whether a run is alive."""
         return self._fold.alive > 0
 
+    @property
+    def has_new(self) -> bool:
+        """Whether a run has begun since `take_new`, and is alive."""
+        return bool(self._fold.new)
+
     # -- for the writer thread
+
+    def take_new(self) -> Collection[str]:
+        """Return the runs that have begun since the last call and are alive."""
+        with self._lock:
+            new, self._fold.new = self._fold.new, set()
+        return new
 
     def fold(self) -> None:
         """Fold all that has arrived into the queue."""
@@ -139,9 +150,9 @@ class Intake:
         """Queue the rows of runs that have polled or reported something since."""
         self._put(lambda: self._fold.polled(gauges))
 
-    def abandon(self, at: float) -> None:
+    def abandon(self, at: float, survivors: Mapping[str, Stuck]) -> None:
         """Queue the rows of the runs that the program leaves alive."""
-        self._put(lambda: self._fold.abandon(at))
+        self._put(lambda: self._fold.abandon(at, survivors))
 
     def next_tail(self) -> str | None:
         """Return the next run that did not succeed, whose log is wanted."""

@@ -34,8 +34,11 @@ _OPTIONS = re.compile(r"\?\w+=")
 _KEYWORDS = re.compile(r"\s*\w+\s*=")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:@,]*))(?::([0-9]{1,5}))?")
 _WRITE_ESCAPED = "in a user name, a password and a database write %40 for '@', %2F for '/', %3F for '?' and %23 for '#'"
-# Of libpq: options whose values are secrets.
-_SECRET_OPTIONS = ("password", "sslpassword")
+# Options whose values are secrets: those of libpq, and what a user may take for one of them.
+_SECRET_OPTION = re.compile(r"pas+w|^pass$|passphrase|pwd|secret|token|_key$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"(pas+w?|pwd|secret|token|key)\w*=", re.IGNORECASE)
+# A URL in quotes, one with a wrong beginning, and `USER:PASSWORD@HOST/DATABASE`. As a path, `./` comes before it.
+_LIKE_URL = re.compile(r"[^/]*://|([\w.+-]*//)?[^/]*:[^/]*@")
 _HIDDEN_HINT = "set PGPASSWORD or PGPASSFILE, or take it from a file with ${file:} in the job file"
 
 
@@ -65,8 +68,8 @@ class Target:
 
     def masked(self, text: str) -> str:
         """Return a text, such as a message of the server, without the password."""
-        for secret in (self.options.get(name) for name in _SECRET_OPTIONS):
-            if secret:
+        for name, secret in self.options.items():
+            if secret and _SECRET_OPTION.search(name):
                 text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
         return text
 
@@ -105,7 +108,7 @@ def parse_target(text: str, *, cwd: str | None = None, is_password_allowed: bool
     if "\0" in text:
         raise BadTarget(_safely_quoted(text), "there is a NUL character in it")
     if _OF_WINDOWS.match(text) or _OF_WINDOWS.match(text.removeprefix("sqlite:///")):
-        raise BadTarget(quoted(text), f"it is a path of Windows; {_EXPECTED}")
+        raise BadTarget(_safely_quoted(text), f"it is a path of Windows; {_EXPECTED}")
     found = _SCHEME.match(text)
     scheme = found[1].lower() if found else ""
     # `./a:b` and `folder/a:b` are paths. `a:b/c` is one as well, unless it begins like one of our URLs.
@@ -130,35 +133,37 @@ def parse_target(text: str, *, cwd: str | None = None, is_password_allowed: bool
 
 def _parse_sqlite(text: str, driver: str | None, cwd: str | None) -> Target:
     if driver is not None:
-        raise BadTarget(quoted(text), "sqlite has no other driver; expected sqlite:///PATH")
+        raise BadTarget(_safely_quoted(text), "sqlite has no other driver; expected sqlite:///PATH")
     rest = text.split(":", 1)[1]
     path = rest.removeprefix("///")
     if path == rest:
-        raise BadTarget(quoted(text), "expected three slashes before a relative path, and four before an absolute one")
+        raise BadTarget(
+            _safely_quoted(text), "expected three slashes before a relative path, and four before an absolute one"
+        )
     if _OPTIONS.search(path):
         raise BadTarget(
-            quoted(text), "sqlite:///PATH takes no options; a path with a '?' is written without sqlite:///"
+            _safely_quoted(text), "sqlite:///PATH takes no options; a path with a '?' is written without sqlite:///"
         )
     return _parse_path(path, text, cwd)
 
 
 def _parse_path(path: str, text: str, cwd: str | None) -> Target:
     if path.startswith(":memory:") or (not path and text):
-        raise BadTarget(quoted(text), "a database in memory ends with the program; expected the path of a file")
+        raise BadTarget(_safely_quoted(text), "a database in memory ends with the program; expected the path of a file")
     is_plain = path == text
-    if _KEYWORDS.match(text) and "/" not in text.split("=")[0]:
+    if (_KEYWORDS.match(text) and "/" not in text.split("=")[0]) or (is_plain and _LIKE_URL.match(text)):
         raise BadTarget(_safely_quoted(text), _EXPECTED)
     if not path.strip() or (is_plain and "/" not in path and not path.startswith("~")):
         near = suggest(f"./{path}" if path.strip() and not path.isalpha() else None, before="; ")
-        raise BadTarget(quoted(text), f"{_EXPECTED}{near}")
+        raise BadTarget(_safely_quoted(text), f"{_EXPECTED}{near}")
     is_home = path.startswith("~") and "/" not in path
     if path.startswith("~"):
         expanded = os.path.expanduser(path)  # noqa: PTH111
         if not os.path.isabs(expanded):  # noqa: PTH117
-            raise BadTarget(quoted(text), f"there is no home directory for {quoted(path.split('/')[0])}")
+            raise BadTarget(_safely_quoted(text), f"there is no home directory for {quoted(path.split('/')[0])}")
         path = expanded
     if path.endswith("/") or is_home or os.path.basename(path) in (".", ".."):  # noqa: PTH119
-        raise BadTarget(quoted(text), "it is a folder; expected the path of a file, such as .../history.sqlite")
+        raise BadTarget(_safely_quoted(text), "it is a folder; expected the path of a file, such as .../history.sqlite")
     if not os.path.isabs(path):  # noqa: PTH117
         path = f"{cwd or _working_directory(text)}/{path}"
     return Target("sqlite", path=os.path.abspath(path))  # noqa: PTH100
@@ -168,7 +173,7 @@ def _working_directory(text: str) -> str:
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:
-        raise BadTarget(quoted(text), "it is relative, and the working directory was deleted") from None
+        raise BadTarget(_safely_quoted(text), "it is relative, and the working directory was deleted") from None
 
 
 def _parse_postgresql(text: str, rest: str, *, is_password_allowed: bool) -> Target:
@@ -189,10 +194,10 @@ def _parse_postgresql(text: str, rest: str, *, is_password_allowed: bool) -> Tar
             options.setdefault("port", ",".join(port for _, port in hosts_and_ports))
     if any("\0" in value for value in options.values()):
         raise BadTarget(_safely_quoted(text), "there is a NUL character in it")
-    if not is_password_allowed and any(name in options for name in _SECRET_OPTIONS):
+    if not is_password_allowed and any(map(_SECRET_OPTION.search, options)):
         raise BadTarget(_safely_quoted(text), f"others could read the password in it; {_HIDDEN_HINT}")
     public = urlencode(
-        [(name, value) for name, value in parse_qsl(query) if name not in _SECRET_OPTIONS], quote_via=quote
+        [(name, value) for name, value in parse_qsl(query) if not _SECRET_OPTION.search(name)], quote_via=quote
     )
     shown = "postgresql://" + (f"{user}@" if user else "") + hosts + (f"/{database}" if database else "")
     return Target("postgresql", url=shown + (f"?{public}" if public else ""), options=options)
@@ -217,7 +222,7 @@ def _host_and_port(text: str, url: str) -> tuple[str, str]:
 
 def _safely_quoted(text: str) -> str:
     """Return a URL that could not be parsed; nothing of it if there may be a password in it."""
-    if "@" not in text and "passw" not in text.lower():
+    if "@" not in text and "passw" not in text.lower() and not _SECRET_VALUE.search(text):
         return quoted(text)
     found = _SCHEME.match(text)
     return quoted(f"{found[1]}://{MASK}") if found and found[3] else quoted(MASK)

@@ -25,7 +25,7 @@ from taskloom.history.location import LOCK_SUFFIX, Target
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.sync.record_lock import locked_by
 
-__all__ = ["FileLock", "has_session_lock", "is_session_locked", "lock_schema", "lock_session", "session_name"]
+__all__ = ["FileLock", "has_session_lock", "is_own", "is_session_locked", "lock_schema", "lock_session", "session_name"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _MODE = 0o600
@@ -126,6 +126,11 @@ class FileLock:
         if self._file is not None and _OWN.get(self._file) is self:
             del _OWN[self._file]
         self._file = None
+
+
+def is_own(path: str) -> bool:
+    """Return whether this process holds the lock of this lock file, under whichever path. Raises OSError."""
+    return any(lock is not None and lock.pid == os.getpid() for lock in map(_OWN.get, (path, file_id(path))))
 
 
 _ENDED = Holder(-1)

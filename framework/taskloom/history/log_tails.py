@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from taskloom.observe.event_text import STARTED
 from taskloom.observe.log_ring import LogLine, LogRing
 
 __all__ = ["TAIL_BYTES", "tail_of"]
@@ -11,9 +12,8 @@ __all__ = ["TAIL_BYTES", "tail_of"]
 TAIL_BYTES = 64 * 1024
 # Lines that are read from the ring at most. At 32 bytes a line they fill the tail.
 _MOST_LINES = 2048
-# The line that a run has started comes from another thread, and may be filed after the first lines of the task. What
-# seems to be later than that is a clock that was set back.
-_LATE_SECONDS = 1.0
+# The line that a run has started comes from the scheduler, later than its first prints, by less than this.
+_LATE_SECONDS = 5.0
 
 
 def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str, int]:
@@ -24,7 +24,7 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
     job = run.rpartition("#")[0]
     kept: list[str] = []
     room, cut = most_bytes, 0
-    for line in reversed(_in_order(ring.newest(_MOST_LINES, [job], lambda each: each.run == run))):
+    for line in reversed(_start_first(ring.newest(_MOST_LINES, [job], lambda each: each.run == run))):
         whole = line.text.encode("utf-8", "surrogatepass") + b"\n"
         if not kept and len(whole) > room:
             end = whole[-room:].decode("utf-8", "ignore")  # without the half of a character
@@ -38,11 +38,11 @@ def tail_of(ring: LogRing, run: str, most_bytes: int = TAIL_BYTES) -> tuple[str,
     return "".join(reversed(kept)), cut
 
 
-def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
-    ordered: list[LogLine] = []
-    for line in lines:
-        place = len(ordered)
-        while place and 0.0 < ordered[place - 1].at - line.at < _LATE_SECONDS:
-            place -= 1
-        ordered.insert(place, line)
-    return ordered
+def _start_first(lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Return the lines with the one that the run has started before what the run itself wrote meanwhile."""
+    for index, line in enumerate(lines):
+        if line.at > lines[0].at + _LATE_SECONDS:
+            break
+        if line.text == STARTED or line.text.startswith(f"{STARTED} (attempt "):
+            return [line, *lines[:index], *lines[index + 1 :]]
+    return lines

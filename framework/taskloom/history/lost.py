@@ -9,18 +9,18 @@ from sqlalchemy import Connection, select, update
 from taskloom.core.model import Outcome
 from taskloom.history.model import LostRun
 from taskloom.history.tables import runs, starts
-from taskloom.text import local_time
+from taskloom.text import local_date_time
 
 __all__ = ["mark_lost"]
 
 REASON_KIND = "lost"
 
 
-def mark_lost(connection: Connection, name: str, start: str, now: float) -> Sequence[LostRun]:
+def mark_lost(connection: Connection, name: str, start: str) -> Sequence[LostRun]:
     """Mark the other starts of this name that were never ended, and their runs that were alive; return these runs.
 
     Called under the lock of the name, in one transaction: a crash in the middle leaves all of them for the next start.
-    `start`: our own. `now`: seconds since the epoch.
+    `start`: our own.
     """
     of_others = (starts.c.name == name, starts.c.how == "running", starts.c.start != start)
     found = connection.execute(select(starts.c.start, starts.c.alive_at).where(*of_others).order_by(starts.c.since))
@@ -37,7 +37,7 @@ def mark_lost(connection: Connection, name: str, start: str, now: float) -> Sequ
                 outcome=Outcome.LOST.value,
                 ended_at=alive_at,
                 reason_kind=REASON_KIND,
-                reason_text=f"the program was killed (last seen at {local_time(alive_at, now)})",
+                reason_text=f"the program was killed (last seen at {local_date_time(alive_at)})",
             )
         )
         # Of a run that has begun. One that was queued only took no time.

@@ -33,6 +33,8 @@ class JobMemory:
         self._is_fresh = is_fresh
         # What this start has decided itself, so that a memory that is loaded late does not undo it.
         self._decided: dict[str, set[str]] = {}
+        # The latest instant of a job that was missed while an earlier one waited to start a run.
+        self._missed_since: dict[str, float] = {}
 
     def load(self, remembered: Mapping[str, RememberedJob]) -> Mapping[str, RememberedJob]:
         """Take what earlier starts have left, and return it; nothing of it if all begins anew.
@@ -114,6 +116,7 @@ class JobMemory:
         if event.job is not None:
             self.jobs.pop(event.job, None)
             self._decided.pop(event.job, None)
+            self._missed_since.pop(event.job, None)
             yield Row(("jobs", event.job), None, Rank.ALIVE)
 
     def _queued(self, event: Event) -> Iterable[Row]:
@@ -127,17 +130,26 @@ class JobMemory:
             changes["restarts"] = (*(old.restarts if old is not None else ()), event.at)[-MOST_RESTARTS:]
         instant = instant_of(event)
         if instant is not None:
-            changes["last_instant"] = latest_instant(old.last_instant if old is not None else None, instant)
+            changes["last_instant"] = self._last_of(event.job, instant)
         if changes:
             yield self._set(event.job, **changes)
 
     def _missed(self, event: Event) -> Iterable[Row]:
         instant = instant_of(event)
-        # An earlier instant that still waits to start a run is the one that counts after a crash.
-        if event.job is not None and instant is not None and not event.data.get("pending"):
-            old = self.jobs.get(event.job)
-            last = old.last_instant if old is not None else None
-            yield self._set(event.job, last_instant=latest_instant(last, instant))
+        if event.job is None or instant is None:
+            return
+        if event.data.get("pending"):
+            # An earlier instant that still waits to start a run is the one that counts after a crash.
+            self._missed_since[event.job] = instant
+        else:
+            yield self._set(event.job, last_instant=self._last_of(event.job, instant))
+
+    def _last_of(self, job: str, instant: float) -> float | None:
+        """Return the last instant of a job, of which this one has not to wait any longer."""
+        old = self.jobs.get(job)
+        return latest_instant(
+            old.last_instant if old is not None else None, max(instant, self._missed_since.pop(job, instant))
+        )
 
     def _paused(self, event: Event) -> Iterable[Row]:
         if event.job is not None:
@@ -201,6 +213,6 @@ def job_from_row(row: Mapping[Any, Any]) -> RememberedJob:
         last_instant=row["last_instant"],
         paused_since=row["paused_since"],
         paused_reason=row["paused_reason"] or "",
-        restarts=tuple(row["restarts"] or ()),
+        restarts=tuple(row["restarts"]) if isinstance(row["restarts"], list) else (),
         restart_delay=row["restart_delay"] or 0.0,
     )

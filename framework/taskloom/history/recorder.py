@@ -27,7 +27,7 @@ from taskloom.history.retention import KEEP_SECONDS, SIZE, Pruner
 from taskloom.history.rows import EventFold
 from taskloom.history.start_row import StartRow
 from taskloom.history.wakeup import Wakeup
-from taskloom.history.writer import Ending, Places, Sources, Writer
+from taskloom.history.writer import Ending, Sources, Storage, Writer
 from taskloom.observe.masked_data import masked_data
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
@@ -92,9 +92,9 @@ class Recorder:
         self._intake = Intake(
             EventFold(start.start, mask), JobMemory(mask, is_fresh=is_fresh), queue, self._wakeup.wake
         )
-        places = Places(partial(connect, target, name), partial(Pruner, start=start.start, keep=keep, size=size))
+        storage = Storage(partial(connect, target, name), partial(Pruner, start=start.start, keep=keep, size=size))
         sources = Sources(log, tail_of, polls)
-        self._writer = Writer(StartRow(start), self._intake, places, sources, self._health, clock=clock)
+        self._writer = Writer(StartRow(start), self._intake, storage, sources, self._health, clock=clock)
         self._has_more = False
         # Opened when the first attempt to connect has ended; when all is written; when the thread is over.
         self._tried, self._written, self._over = Latch(), Latch(), Latch()
@@ -219,6 +219,7 @@ class Recorder:
             self._sleep()
             if self._stage is not _Stage.OPEN:
                 return False
+        self._has_more = True  # if an exception ends this thread, the next one goes on at once
         self._has_more = self._writer.step()
         # Another program that holds the history is perhaps the one before this, which ends; a server may just start.
         # Without an answer the jobs would know nothing of what was before.
@@ -250,8 +251,8 @@ class Recorder:
         return True
 
     def _struck(self, error: BaseException) -> None:
-        self._has_more = False
         self._writer.struck(error)
+        self._has_more = False
         self._tried.open()
 
 

@@ -6,17 +6,17 @@ Pure: no thread, clock or I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskloom.core.events import Event, EventName, as_dict
-from taskloom.core.model import Outcome
+from taskloom.core.model import THREAD, Outcome
 from taskloom.history.memory import instant_of
 from taskloom.history.model import RunGauges
 from taskloom.history.queue import Rank, Row
 from taskloom.observe.masked_data import masked_data
 from taskloom.text import finite
 
-__all__ = ["EventFold"]
+__all__ = ["EventFold", "Stuck"]
 
 # The events with which a run may be seen first.
 _OF_RUN = frozenset({EventName.QUEUED, EventName.STARTED, EventName.READY, EventName.ENDED})
@@ -25,7 +25,7 @@ _EMPTY: Mapping[str, Any] = {
     "job": "",
     "attempt": 1,
     "replica": None,
-    "runner": None,
+    "runner": THREAD,
     "instant": None,
     "is_unrecorded": False,
     "queued_at": None,
@@ -49,6 +49,13 @@ _EMPTY: Mapping[str, Any] = {
 }
 
 
+class Stuck(NamedTuple):
+    """Where a run stood that outlived its stop. Secrets are masked in both."""
+
+    at: str
+    stack: str
+
+
 class EventFold:
     """The runs that are alive, and what becomes of the events. `start`: the id of the start of the program."""
 
@@ -56,8 +63,10 @@ class EventFold:
         self._start = start
         self._mask = mask
         self._alive: dict[str, dict[str, Any]] = {}
-        # What `job_added` has said about each job.
-        self._jobs: dict[str, Mapping[str, Any]] = {}
+        self.new: set[str] = set()
+        """The runs that have begun since the owner has emptied this, and are alive."""
+        # Runs that were abandoned, until their threads are gone: the report of the stop says where they are.
+        self._left: dict[str, dict[str, Any]] = {}
 
     @property
     def alive(self) -> int:
@@ -66,16 +75,15 @@ class EventFold:
 
     def add(self, event: Event, gauges: RunGauges | None = None) -> list[Row]:
         """Return the rows that the event changes or adds. `gauges`: of its run, as they are now."""
-        if event.event is EventName.JOB_ADDED and event.job is not None:
-            self._jobs[event.job] = event.data
-        elif event.event is EventName.JOB_REMOVED and event.job is not None:
-            self._jobs.pop(event.job, None)
+        if event.event is EventName.LATE_EXIT and event.run is not None:
+            self._left.pop(event.run, None)
         rows = []
         fold = _FOLDS.get(event.event)
         if event.run is not None and fold is not None:
             run = self._alive.get(event.run)
             if run is None and event.event in _OF_RUN:
                 run = self._alive[event.run] = self._begun(event)
+                self.new.add(event.run)
             if run is not None:
                 fold(self, run, event)
                 if gauges is not None:
@@ -83,6 +91,9 @@ class EventFold:
                 rows.append(self._row_of(event.run, run))
                 if run["outcome"] is not None:
                     del self._alive[event.run]
+                    self.new.discard(event.run)
+                if event.outcome is Outcome.ABANDONED:
+                    self._left[event.run] = run
         rows.append(self._event_row(event))
         return rows
 
@@ -99,9 +110,14 @@ class EventFold:
         """Return the rows of all runs that are alive, for a database that was made anew."""
         return [self._row_of(name, run) for name, run in self._alive.items()]
 
-    def abandon(self, at: float) -> list[Row]:
-        """Return the rows of the runs that the program leaves alive when it ends."""
+    def abandon(self, at: float, survivors: Mapping[str, Stuck]) -> list[Row]:
+        """Return the rows of the runs that the program leaves alive when it ends. `survivors`: of its stop, by run."""
         rows = []
+        for name, run in (*self._left.items(), *self._alive.items()):
+            if name in survivors:
+                run.update(stuck_at=survivors[name].at or run["stuck_at"], stuck_stack=survivors[name].stack or None)
+        rows += [self._row_of(name, run) for name, run in self._left.items() if name in survivors]
+        self._left.clear()
         for name, run in self._alive.items():
             run.update(ended_at=at, outcome=Outcome.ABANDONED.value)
             run["seconds"] = max(0.0, at - run["started_at"]) if run["started_at"] is not None else 0.0
@@ -114,10 +130,7 @@ class EventFold:
     # -- steps
 
     def _begun(self, event: Event) -> dict[str, Any]:
-        job = event.job or ""
-        known = self._jobs.get(job, {})
-        replica, runner = known.get("replica"), known.get("runner")
-        return {**_EMPTY, "job": job, "attempt": event.attempt or 1, "replica": replica, "runner": runner}
+        return {**_EMPTY, "job": event.job or "", "attempt": event.attempt or 1}
 
     def _row_of(self, name: str, run: Mapping[str, Any]) -> Row:
         outcome = run["outcome"]
@@ -172,8 +185,6 @@ class EventFold:
     def _stuck(self, run: dict[str, Any], data: Mapping[str, Any]) -> None:
         if data.get("where"):
             run["stuck_at"] = self._mask(str(data["where"]))
-        if data.get("stack"):
-            run["stuck_stack"] = self._mask(str(data["stack"]))
 
     def _set_gauges(self, run: dict[str, Any], gauges: RunGauges) -> bool:
         before = run["last_polled"], run["counters"], run["progress"]

@@ -79,8 +79,11 @@ class Json(TypeDecorator[Any]):
         return None if value is None else to_json(value, is_ascii=True)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the value that was stored."""
-        return None if value is None else json.loads(value)
+        """Return the value that was stored; None if it is damaged: one row must not keep all others from their use."""
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError):
+            return None
 
 
 metadata = MetaData()

@@ -22,16 +22,19 @@ from taskloom.history.model import LostRun, Opened, RunGauges
 from taskloom.history.queue import Batch, Done, Rank, Row
 from taskloom.history.retention import Batch as Limit
 from taskloom.history.retention import Pruner, Room
+from taskloom.history.rows import Stuck
 from taskloom.history.start_row import StartRow
 from taskloom.history.stored import is_about_a_row, is_running, load_jobs, write_rows
 from taskloom.text import error_text, plural
 
-__all__ = ["Ending", "Places", "Sources", "Writer"]
+__all__ = ["Ending", "Sources", "Storage", "Writer"]
 
 # Of one transaction.
 MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
+# Seconds until it is written what a new run has reported: a crash soon after its start must not hide that it polled.
+FIRST_BEAT = 0.9
 # Tails that are fetched before a batch: each may take as long as it takes to read 2,000 lines.
 _TAILS_TOGETHER = 200
 
@@ -55,7 +58,7 @@ class Sources(NamedTuple):
     """What the runs that are alive have reported."""
 
 
-class Places(NamedTuple):
+class Storage(NamedTuple):
     """Where rows go to, and how long they stay there."""
 
     connect: Callable[[], Database]
@@ -82,7 +85,7 @@ class Writer:
         self,
         start_row: StartRow,
         intake: Intake,
-        places: Places,
+        storage: Storage,
         sources: Sources,
         health: Health,
         *,
@@ -93,13 +96,15 @@ class Writer:
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
         self._start_row, self._intake = start_row, intake
-        self._places, self._sources = places, sources
+        self._storage, self._sources = storage, sources
         self._health, self._clock = health, clock
         self._pruner: Pruner | None = None
         # What is being written, and who waits for it. Kept here so that whatever strikes, it is put back.
         self._rows: Sequence[Row] = ()
         self._waiting: deque[Done] = deque()
         self._beaten_at = -inf
+        # When it is due to write what runs have reported that are new since the last time; inf if none is.
+        self._first_beat_at = inf
         self.refused = 0
         """How many rows no database takes."""
         self.may_work_soon = False
@@ -116,7 +121,7 @@ class Writer:
         return min(self._beat_due(), self._pruner.due if self._pruner is not None else inf)
 
     def _beat_due(self) -> float:
-        return self._beaten_at + (BUSY_BEAT if self._intake.has_alive else IDLE_BEAT)
+        return min(self._first_beat_at, self._beaten_at + (BUSY_BEAT if self._intake.has_alive else IDLE_BEAT))
 
     def step(self) -> bool:
         """Do what is due; return whether there is more to be written at once. Raises nothing of a database."""
@@ -130,9 +135,12 @@ class Writer:
     def _work(self) -> bool:
         if self.database is None:
             self._connect()
-        is_beat = self._health.is_degraded or self._clock.now().mono >= self._beat_due()
+        now = self._clock.now().mono
+        if self._intake.has_new and self._first_beat_at == inf:
+            self._first_beat_at = now + FIRST_BEAT
+        is_beat = self._health.is_degraded or now >= self._beat_due()
         if is_beat:
-            self._beat()
+            self._beat(now)
         more = self._write_next(must_write=is_beat)
         self._prune()
         self._health.heal(self._intake.dropped)
@@ -158,17 +166,17 @@ class Writer:
     # -- connecting
 
     def _connect(self) -> None:
-        database = self._places.connect()
+        database = self._storage.connect()
         try:
             now = self._clock.now().wall
             name, start = database.name, self._start_row.start
             with database.begin() as connection:
                 # Kept also if the answer to the commit gets lost: they are marked then, and are not found again.
-                self._lost |= {(each.start, each.run): each for each in mark_lost(connection, name, start, now)}
+                self._lost |= {(each.start, each.run): each for each in mark_lost(connection, name, start)}
                 remembered = load_jobs(connection, name) if self.opened is None else {}
                 is_known = is_running(connection, name, start)
                 write_rows(connection, name, [self._start_row.alive(now)], now)
-            pruner = self._places.pruner(database)
+            pruner = self._storage.pruner(database)
         except BaseException:
             database.close()
             raise
@@ -208,13 +216,18 @@ class Writer:
             self._intake.put_row(Row(("log_tails", self._start_row.start, run), values, Rank.TAIL))
             self._intake.fold()
 
-    def _beat(self) -> None:
-        """Queue what the runs have reported since."""
-        self._beaten_at = self._clock.now().mono
+    def _beat(self, now: float) -> None:
+        """Queue what the runs have reported since: all of them, or those that are new if only these are due."""
+        only = self._intake.take_new()
+        is_whole = now < self._first_beat_at
+        self._first_beat_at = inf
+        if is_whole:
+            self._beaten_at = now
         if not self._intake.has_alive:
             return
         try:
-            self._intake.put_polled(self._sources.polls())
+            found = self._sources.polls()
+            self._intake.put_polled(found if is_whole else {run: found[run] for run in only if run in found})
         except Exception as error:  # noqa: BLE001 - of the program
             self._sources.log("debug", f"cannot read the counters of the runs: {error_text(error)}")
 
@@ -282,7 +295,7 @@ class Writer:
         """Connect again if the file was deleted: what was just committed is in no file that anyone can open."""
         if self.database is not None and self.database.is_lost():
             self._disconnect()
-            raise _FileGone("its database was deleted or replaced; it is made anew")
+            raise _FileGone("its database, or a file beside it, was deleted or replaced; it is opened anew")
 
     def _prune(self) -> None:
         if self._pruner is None or self._clock.now().mono < self._pruner.due:
@@ -330,7 +343,7 @@ class Writer:
     def end(self, ending: Ending) -> bool:
         """Write all that waits, and that the program has ended; return whether that worked by its deadline."""
         self._gather()
-        self._intake.abandon(self._clock.now().wall)
+        self._intake.abandon(self._clock.now().wall, _survivors_of(ending.report))
         return self._try(lambda: self._write_rest(ending))
 
     def _write_rest(self, ending: Ending) -> bool:
@@ -355,6 +368,11 @@ class Writer:
         self._give_back()
         self._intake.refuse_waiting()
         self._disconnect()
+
+
+def _survivors_of(report: Mapping[str, Any]) -> Mapping[str, Stuck]:
+    """Return where each run stood that outlived the stop, by run. `report`: of the stop, as JSON."""
+    return {each["run"]: Stuck(each["where"], each["stack"]) for each in report.get("survivors", ())}
 
 
 def _call(done: Done, is_written: bool) -> None:

@@ -12,7 +12,10 @@ from taskloom.observe.local_time import local_time
 from taskloom.scheduler.failure_text import MOST_NAMED, LogLine, describe_failure, reason_text
 from taskloom.text import duration, first_of, measured, printable
 
-__all__ = ["LogLine", "describe", "reason_text"]
+__all__ = ["STARTED", "LogLine", "describe", "reason_text"]
+
+STARTED = "started"
+"""How the line that a run has started begins; from the second attempt on ` (attempt 2)` follows."""
 
 _WHY_MISSED = {
     "late": "too late to make up for",
@@ -39,7 +42,7 @@ def _repeated(event: Event, kind: str) -> str:
 
 def _started(event: Event) -> LogLine:
     again = f" (attempt {event.attempt})" if (event.attempt or 1) > 1 else ""
-    return LogLine(f"started{again}", kind=_repeated(event, _STARTED))
+    return LogLine(f"{STARTED}{again}", kind=_repeated(event, _STARTED))
 
 
 def _queued(event: Event) -> LogLine | None:

@@ -1,8 +1,9 @@
 """The fingerprint of a declared job: another one means that what its schedule remembers is about another job.
 
 It is made of the task, the params and the schedule, whatever the order of keys, and it is the same in every start of
-the program. Params may hold secrets, and fingerprints are stored, so those of the params have 16 bits only: enough to
-notice a change, and no help for someone who guesses a secret.
+the program. A secret does not count: one that is renewed each night is no other job. Fingerprints are stored, and other
+params may be secret too, so those of the params have 16 bits only: enough to notice a change, and no help for someone
+who guesses one.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _text_of(value: object, depth: int) -> str:
         return "..."
     secret = getattr(value, "get_secret_value", None)
     if callable(secret) and not isinstance(value, type):
-        return f"secret {_text(secret(), depth + 1)}"
+        return "secret"
     if isinstance(value, Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _EXACT:

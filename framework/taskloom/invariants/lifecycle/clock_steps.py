@@ -9,7 +9,7 @@ from __future__ import annotations
 from taskloom.core.policies import Calendar, Missed, Schedule, repeats_after
 from taskloom.invariants.lifecycle.model import JobModel
 
-__all__ = ["STEP_SECONDS", "ClockSteps"]
+__all__ = ["HOURS_3", "STEP_SECONDS", "ClockSteps"]
 
 STEP_SECONDS = 0.1
 HOURS_3 = 3 * 3600.0

@@ -22,6 +22,8 @@ __all__ = ["EPSILON_SECONDS", "NEVER", "Between", "Changeover", "FollowUp", "Job
 
 # Virtual time is a sum of floats.
 EPSILON_SECONDS = 1e-6
+# A difference of two times of the wall clock is less exact, and no step of it is that small.
+CLOCK_ERROR_SECONDS = 1e-4
 NEVER = float("inf")
 
 
@@ -100,9 +102,10 @@ class JobModel:
     recorded: float = 0.0
     """The instant whose record it waits for, in seconds of the wall clock."""
     begun_instants: set[str] = field(default_factory=set)
-    """The instants for which runs have started, if they are recorded; none from before a correction of the clock."""
-    latest_wall: float = 0.0
-    """The latest time of the wall clock when one of them started."""
+    """The instants for which runs have started, if they are recorded; none that may come again since the clock was set.
+    """
+    times_set_back: int = 0
+    """How often the clock had been set back when the last of them was started."""
     delay: float = 0.0
     """The latest restart delay, without jitter."""
     changeover: Changeover | None = None
@@ -185,6 +188,8 @@ class Model:
         self.violations: list[Violation] = []
         self.jobs: dict[str, JobModel] = {}
         self.now = self.wall = 0.0
+        self.times_set_back = 0
+        """How often the wall clock was set back."""
         self.message: Input | None = None
         self.actions: tuple[Action, ...] = ()
         self.is_tick = False
@@ -210,7 +215,10 @@ class Model:
     def begin(self, step: Step) -> None:
         """Begin with the next step."""
         self._step_number += 1
-        self.now, self.wall = step.now
+        now, wall = step.now
+        if (wall - now) - (self.wall - self.now) < -CLOCK_ERROR_SECONDS:
+            self.times_set_back += 1
+        self.now, self.wall = now, wall
         self.message, self.actions = step.message, step.actions
         self.is_tick = type(step.message) is Tick
 

@@ -18,7 +18,7 @@ from taskloom.text import duration
 
 __all__ = ["Records"]
 
-RECORD_SECONDS, HOURS_3 = 1.0, 3 * 3600.0
+RECORD_SECONDS = 1.0
 END_OF_WAIT = "the run that waits for its record"
 
 
@@ -86,15 +86,20 @@ class Records:
             self._model.expect("missed", job.spec.name, count=1, why=why, instant=format_wall(job.recorded))
 
     def check_queued(self, job: JobModel, fact: Fact) -> None:
-        """Check that the run is the first for its instant, unless the clock was corrected since."""
-        wall, instant = self._model.wall, fact.data.get("instant")
-        if not job.catches_up or instant is None:
+        """Check that the run is the first for its instant, unless that has come again since the clock was set back.
+
+        An interval goes on without regard to the clock, and the clock may show its instants again. For a calendar the
+        schedules know when that is so.
+        """
+        model, schedule, instant = self._model, job.spec.schedule, fact.data.get("instant")
+        if not job.catches_up or schedule is None or instant is None:
             return
-        if job.latest_wall - wall > HOURS_3:
-            job.begun_instants.clear()
-            job.latest_wall = wall
-        job.latest_wall = max(job.latest_wall, wall)
+        if schedule.every is not None:
+            if job.times_set_back != model.times_set_back:
+                job.begun_instants.clear()
+            if job.recorded > model.wall + EPSILON_SECONDS:
+                return  # the clock was set back while the firing waited
+        job.times_set_back = model.times_set_back
         if instant in job.begun_instants:
-            at = duration(self._model.now)
-            self._model.report("I10", f"{fact.run} at {at} is a second run for {instant}")
+            model.report("I10", f"{fact.run} at {duration(model.now)} is a second run for {instant}")
         job.begun_instants.add(instant)

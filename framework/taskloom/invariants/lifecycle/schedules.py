@@ -13,7 +13,7 @@ from math import floor
 from taskloom.core import inputs
 from taskloom.core.policies import Calendar, Missed, Overlap, Schedule
 from taskloom.invariants.event_rules import Fact
-from taskloom.invariants.lifecycle.clock_steps import STEP_SECONDS, ClockSteps
+from taskloom.invariants.lifecycle.clock_steps import HOURS_3, STEP_SECONDS, ClockSteps
 from taskloom.invariants.lifecycle.expected_deadlines import ExpectedDeadlines
 from taskloom.invariants.lifecycle.instants import WallInstant, after, count_until, latest_until, may_be_overtaken
 from taskloom.invariants.lifecycle.model import EPSILON_SECONDS, FollowUp, JobModel, Model, Wait
@@ -82,6 +82,9 @@ class Schedules:
     def _set_instant(self, job: JobModel, schedule: Schedule, instant: float | None) -> None:
         self.disarm(job)
         job.instant = instant
+        latest = job.latest_instant if schedule.calendar is not None else None
+        if latest is not None and instant is not None and instant <= latest and self._model.wall < latest - HOURS_3:
+            job.begun_instants.clear()  # the clock was corrected
         if instant is not None:
             self._set_window(job, schedule)
 
