@@ -373,3 +373,20 @@ def test_who_waits_when_the_thread_dies_is_answered_by_the_next_one(tmp_path: Pa
         bench.faults.error, bench.faults.at = SystemExit, bench.faults.count + 1
 
         bench.act()  # answered, although nothing else arrives
+
+
+def test_runs_that_are_found_late_to_be_lost_are_told(tmp_path: Path) -> None:
+    place = tmp_path / "demo.sqlite"
+    with RecorderBench(place) as killed:
+        killed.open()
+        killed.put(*killed.events.begun("tick#7"))
+        killed.until_written()
+    faults = Faults(failed, at=1, for_ever=True)
+
+    with RecorderBench(place, faults, start="bbbb") as bench:
+        assert bench.open(within=0.0).lost == ()
+        bench.put(*bench.events.begun("tick#1"))
+        faults.stop()
+        bench.until_written()
+
+    assert ("info", "an earlier start was killed, and 1 run was lost: tick#7") in bench.lines

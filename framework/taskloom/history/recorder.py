@@ -40,8 +40,6 @@ OPEN_SECONDS = 5.0
 _END_RETRY = 0.1
 _CLOSE_SECONDS = 2.0
 
-_NOTHING_FOUND = Opened((), {})
-
 
 class _Stage(Enum):
     """How far the recorder is."""
@@ -117,7 +115,7 @@ class Recorder:
             self._stage = _Stage.CLOSED
             raise
         self._thread.wait_for(self._tried, within)
-        return self._writer.opened or _NOTHING_FOUND
+        return self._writer.told()
 
     def put(self, event: Event, gauges: RunGauges | None = None) -> None:
         """Take an event; not on the main thread. `gauges`: what its run has reported, if known; best with `ended`."""

@@ -25,7 +25,7 @@ from taskloom.history.retention import Pruner, Room
 from taskloom.history.rows import Stuck
 from taskloom.history.start_row import StartRow
 from taskloom.history.stored import is_about_a_row, is_running, load_jobs, write_rows
-from taskloom.text import error_text, plural
+from taskloom.text import error_text, first_of, plural
 
 __all__ = ["Ending", "Sources", "Storage", "Writer"]
 
@@ -37,6 +37,8 @@ BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
 FIRST_BEAT = 0.9
 # Tails that are fetched before a batch: each may take as long as it takes to read 2,000 lines.
 _TAILS_TOGETHER = 200
+# More names than these make a log line too long to read.
+_MOST_NAMED = 5
 
 _RANKS: Mapping[Room, frozenset[Rank]] = {
     Room.ALL: frozenset(Rank),
@@ -93,6 +95,8 @@ class Writer:
     ) -> None:
         self.opened: Opened | None = None
         """What the first connection has found."""
+        # What the program was told of it. Setting a default is atomic: either it was in time, or it is told in the log.
+        self._told: dict[str, Opened] = {}
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
         self._start_row, self._intake = start_row, intake
@@ -188,13 +192,22 @@ class Writer:
         if not is_known:
             self._intake.put_all()
 
+    def told(self) -> Opened:
+        """Return what the first connection has found: nothing if there was none, also later. Any thread may call it."""
+        return self._told.setdefault("opened", Opened((), {}))
+
     def _found(self, remembered: Mapping[str, RememberedJob]) -> None:
         lost = tuple(self._lost.values())
         self._lost.clear()
         if self.opened is None:
             self.opened = Opened(lost, self._intake.load(remembered))
-        elif lost:
-            self._sources.log("debug", f"marked {plural(len(lost), 'run')} of a program that was killed as lost")
+            if self._told.setdefault("opened", self.opened) is self.opened:
+                return
+        if lost:
+            # The database could not be used when the program began, or another program had it until now.
+            runs = f"{plural(len(lost), 'run')} {'was' if len(lost) == 1 else 'were'} lost"
+            names = first_of([each.run for each in lost], _MOST_NAMED)
+            self._sources.log("info", f"an earlier start was killed, and {runs}: {names}")
 
     # -- writing
 

@@ -256,6 +256,20 @@ def test_actions_are_shown_with_who_gave_them(
     assert row == f"14:12:20  stop    web, db  done    {who.ljust(2)}  maintenance  {command}".rstrip()
 
 
+def test_without_results_the_actions_have_no_column_of_them(recorded: RecordedHistory, ask: Ask) -> None:
+    recorded.action("stop", jobs=["web"], caller={"signal": "SIGTERM"}, reason="", result="")
+
+    assert ask("history", "--actions").out == (
+        "AT        ACTION  JOBS  BY       WHY  COMMAND\n14:12:20  stop    web   SIGTERM  -\n"
+    )
+
+
+def test_a_run_that_was_lost_with_its_program_has_no_time(recorded: RecordedHistory, ask: Ask) -> None:
+    recorded.run("web#1", outcome="lost", seconds=0.2)
+
+    assert ask("history").out.splitlines()[-1].split()[3:5] == ["-", "lost"]
+
+
 def test_actions_on_one_job_are_those_on_it_and_on_the_program(recorded: RecordedHistory, ask: Ask) -> None:
     recorded.run("web#1")
     recorded.run("db#1")

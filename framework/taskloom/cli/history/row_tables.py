@@ -16,6 +16,8 @@ __all__ = ["JobHistory", "Shape", "action_lines", "job_lines", "run_lines", "sta
 
 # SGR numbers. The words say the same, so nothing is lost without colours.
 _BOLD, _RED, _YELLOW = "1", "31", "33"
+# The place of this column in the table of actions.
+_RESULT = 3
 
 
 class Shape(NamedTuple):
@@ -87,10 +89,13 @@ def start_lines(starts: Sequence[StartEntry], shape: Shape) -> list[Line]:
 
 def action_lines(actions: Sequence[ActionEntry], shape: Shape) -> list[Line]:
     """Return a line for each action, after the head."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("AT", "ACTION", "JOBS", "RESULT", "BY", "WHY", "COMMAND"),
         *(action_row(action, shape.now) for action in actions),
     ]
+    # Few actions have a result, and the room is for the reasons.
+    if not any(action.result for action in actions):
+        rows = [(*row[:_RESULT], *row[_RESULT + 1 :]) for row in rows]
     lines = fitted_table(rows, shape.line_width, shape.mark, has_note=True, name_at=2)
     return _lines(lines, ["" for _ in actions])
 
