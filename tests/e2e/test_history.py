@@ -158,7 +158,7 @@ def test_the_start_after_a_kill_says_which_runs_were_lost_once(start: Start, row
 
     assert "the program was killed (last seen " in again.stderr
     assert "and 2 runs were lost: " in again.stderr
-    assert "one#1 (last polled " in again.stderr or "one#1 (never polled)" in again.stderr
+    assert "one#1 (last polled " in again.stderr or "one#1 (no poll is known)" in again.stderr
     assert "was killed" not in third.stderr
     assert sorted(row["outcome"] for row in rows("runs")) == ["cancelled"] * 2 + ["lost"] * 2 + ["succeeded"]
     assert [row["how"] for row in rows("starts")] == ["lost", "ended", "ended"]

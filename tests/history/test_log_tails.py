@@ -76,3 +76,19 @@ def test_prints_are_among_them() -> None:
     made.add_print(b"printed\n", "tick#1")
 
     assert tail_of(made, "tick#1") == ("printed\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([(5.02, "first"), (5.01, "started"), (5.03, "second")], "started\nfirst\nsecond\n"),
+        ([(5.0, "before"), (2.0, "after"), (2.1, "end")], "before\nafter\nend\n"),
+    ],
+    ids=["filed late", "clock set back"],
+)
+def test_a_line_that_is_filed_late_is_at_its_time(lines: list[tuple[float, str]], kept: str) -> None:
+    made = LogRing()
+    for at, text in lines:
+        made.add(at, text, Origin("tick", "INFO", "tick", "tick#1"))
+
+    assert tail_of(made, "tick#1") == (kept, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,9 @@ __all__ = [
     "instant_of",
     "object_of",
 ]
+
+# The beginning of the command line of a verb: the interpreter, and the folder of the program.
+_INTERPRETED = re.compile(r"\A\S*/python[\d.]* (?:-\w+ )*(?:\S*/taskloom|-m taskloom) ")
 
 # The years 2 to 9998: a time zone may shift an instant by a day, and still it can be shown.
 _FIRST, _LAST = -62_104_060_800.0, 253_370_764_799.0
@@ -270,13 +274,17 @@ class ActionEntry(NamedTuple):
 
     @property
     def who(self) -> str:
-        """The caller in words: `alice (pid 4711: taskloom stop web)`, `SIGTERM`; "" if nothing is known of it."""
+        """The caller in words: `alice (pid 4711)`, `SIGTERM`; "" if nothing is known of it."""
         caller = {key: _word(value) for key, value in self.caller.items() if value not in (None, "")}
         user = caller.get("user") or (f"uid {caller['uid']}" if "uid" in caller else "")
         pid = f"pid {caller['pid']}" if "pid" in caller else ""
-        process = ": ".join(part for part in (pid, caller.get("command", "")) if part)
         who = " ".join(part for part in (caller.get("signal", ""), user) if part)
-        return f"{who} ({process})" if who and process else who or process
+        return f"{who} ({pid})" if who and pid else who or pid
+
+    @property
+    def command(self) -> str:
+        """The command line of the caller, of a Taskloom verb without the interpreter and its folder; "" if unknown."""
+        return _INTERPRETED.sub("taskloom ", _word(self.caller.get("command") or ""))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""

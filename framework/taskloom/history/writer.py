@@ -147,6 +147,7 @@ class Writer:
         return more
 
     def _try(self, act: Callable[[], bool]) -> bool:
+        self.may_work_soon = False
         try:
             return act()
         except HistoryError as error:
@@ -180,7 +181,7 @@ class Writer:
         except BaseException:
             database.close()
             raise
-        self.database, self._pruner, self.may_work_soon = database, pruner, False
+        self.database, self._pruner = database, pruner
         if database.moved:
             self._sources.log("warning", f"the history was damaged: it is now {database.moved}, and a new one begins")
         self._found(remembered)

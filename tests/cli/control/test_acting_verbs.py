@@ -67,6 +67,26 @@ def refused(message: str, code: str = "already-running") -> tuple[int, dict[str,
 # -- start
 
 
+@pytest.mark.parametrize("verb", ["start", "restart", "stop", "pause", "resume", "reset"])
+def test_the_reason_is_sent(verb: str, script: Scripted, taskloom: Taskloom) -> None:
+    script.after[f"/v1/jobs/other/{verb}"] = acted("other", "running", "other#2")
+
+    taskloom(
+        verb, "other", "--reason", "the disk is full", *(["--no-wait"] if verb in ("start", "restart", "stop") else [])
+    )
+
+    [(path, body)] = script.posts
+    assert (path, body["text"]) == (f"/v1/jobs/other/{verb}", "the disk is full")
+
+
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_asked(script: Scripted, taskloom: Taskloom) -> None:
+    said = taskloom("stop", "other", "--reason", "x" * 1001)
+
+    assert said.code == 2
+    assert said.err.endswith("Invalid value for '--reason': cannot use 1,001 characters; expected at most 1,000\n")
+    assert script.posts == []
+
+
 def test_start_waits_until_the_run_is_ready(script: Scripted, taskloom: Taskloom) -> None:
     script.after["/v1/jobs/other/start"] = acted("other", "running", "other#2")
     script.events = [

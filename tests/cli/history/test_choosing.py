@@ -277,13 +277,14 @@ def test_the_database_is_closed_before_anything_is_shown(
     assert shown_before == [""]
 
 
+@pytest.mark.parametrize("name", ["jobs", "unknown"])
 def test_without_the_extra_the_command_that_installs_it_is_shown(
-    recorded: RecordedHistory, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    recorded: RecordedHistory, ask: Ask, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "taskloom.history.reader", None)
     monkeypatch.setattr("taskloom.history.is_installed", lambda: False)
 
-    said = ask("history")
+    said = ask("history", "--name", name)
 
     assert said.code == 2
     assert said.err.endswith("SQLAlchemy is not installed; pip install 'taskloom[history]'\n")

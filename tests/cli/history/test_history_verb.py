@@ -182,7 +182,7 @@ def test_lost_runs_have_the_time_of_their_last_poll(recorded: RecordedHistory, a
     lines = sorted(ask("history", "--failed").out.splitlines()[-2:])
 
     assert lines[0].endswith("the program was killed (last seen 13:20:00); last polled at 13:43:20; at a.py:7")
-    assert lines[1].endswith("the program was killed (last seen 13:20:00); never polled")
+    assert lines[1].endswith("the program was killed (last seen 13:20:00); no poll is known")
 
 
 def test_runs_of_a_program_that_was_killed_are_lost_before_its_next_start_says_so(
@@ -227,24 +227,33 @@ def test_starts_are_listed_with_how_they_ended(recorded: RecordedHistory, ask: A
 
 
 @pytest.mark.parametrize(
-    ("caller", "who"),
+    ("caller", "who", "command"),
     [
-        ({"pid": 7, "uid": 0, "user": "root", "command": "taskloom stop web"}, "root (pid 7: taskloom stop web)"),
-        ({"pid": 7, "uid": 1000, "command": ["taskloom", "stop"]}, "uid 1000 (pid 7: taskloom stop)"),
-        ({"signal": "SIGTERM"}, "SIGTERM"),
-        ({"signal": "SIGHUP", "pid": 1, "uid": 0, "user": "root"}, "SIGHUP root (pid 1)"),
-        ({}, "-"),
-        ("no object", "-"),
+        ({"pid": 7, "uid": 0, "user": "root", "command": "taskloom stop web"}, "root (pid 7)", "taskloom stop web"),
+        ({"pid": 7, "command": "/a/bin/python3.11 /a/bin/taskloom stop web"}, "pid 7", "taskloom stop web"),
+        ({"pid": 7, "command": "/usr/bin/python3 -P -m taskloom stop"}, "pid 7", "taskloom stop"),
+        (
+            {"pid": 7, "command": "/usr/bin/python3 /home/a/taskloom/x.py"},
+            "pid 7",
+            "/usr/bin/python3 /home/a/taskloom/x.py",
+        ),
+        ({"pid": 7, "uid": 1000, "command": ["taskloom", "stop"]}, "uid 1000 (pid 7)", "taskloom stop"),
+        ({"signal": "SIGTERM"}, "SIGTERM", ""),
+        ({"signal": "SIGHUP", "pid": 1, "uid": 0, "user": "root"}, "SIGHUP root (pid 1)", ""),
+        ({}, "-", ""),
+        ("no object", "-", ""),
     ],
 )
-def test_actions_are_shown_with_who_gave_them(caller: object, who: str, recorded: RecordedHistory, ask: Ask) -> None:
+def test_actions_are_shown_with_who_gave_them(
+    caller: object, who: str, command: str, recorded: RecordedHistory, ask: Ask
+) -> None:
     recorded.action("stop", jobs=["web", "db"], caller=caller, reason="maintenance", result="done")
 
     said = ask("history", "--actions")
 
     head, row = said.out.splitlines()
-    assert head.split() == ["AT", "ACTION", "JOBS", "RESULT", "BY", "WHY"]
-    assert row == f"14:12:20  stop    web, db  done    {who}  maintenance".replace("-  m", "-   m")
+    assert head.split() == ["AT", "ACTION", "JOBS", "RESULT", "BY", "WHY", "COMMAND"]
+    assert row == f"14:12:20  stop    web, db  done    {who.ljust(2)}  maintenance  {command}".rstrip()
 
 
 def test_actions_on_one_job_are_those_on_it_and_on_the_program(recorded: RecordedHistory, ask: Ask) -> None:

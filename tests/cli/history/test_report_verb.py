@@ -66,7 +66,7 @@ def test_the_report_is_the_summary_that_run_showed(recorded: RecordedHistory, as
     assert said.code == 0
     assert said.out == summary(REPORT, STATUSES)
     assert said.err == (
-        "taskloom: start bbbb2222 of jobs-3f2a, pid 4711: began 12:16:40, ended, exit code 3 at 13:13:20 after 56m40s "
+        "taskloom: start bbbb2222 of jobs-3f2a, pid 4711: began 12:16:40, ended 13:13:20 after 56m40s, exit code 3 "
         "(SIGTERM)\n"
     )
 

@@ -136,7 +136,7 @@ def test_packages_that_are_half_removed_are_not_installed(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("setting", "hint"),
-    [(OFF, "set history: on, or give --history on"), (DEFAULT, "pip install 'taskloom[history]'")],
+    [(OFF, "set history: true"), (DEFAULT, "pip install 'taskloom[history]'")],
     ids=["off", "default"],
 )
 def test_a_job_that_catches_up_needs_a_history(
@@ -255,7 +255,7 @@ def test_the_log_says_which_runs_were_lost_and_when_they_polled(
     assert program.lines == [
         (
             "INFO taskloom the program was killed (last seen second 995), and 2 runs were lost: web#3 (last polled "
-            "second 990), tick#1 (never polled)"
+            "second 990), tick#1 (no poll is known)"
         )
     ]
 
@@ -264,7 +264,7 @@ def test_of_many_lost_runs_only_some_are_named(program: Program) -> None:
     FakeRecorder.opens_with = Opened(tuple(lost(f"job{n}#1") for n in range(1000)), {})
     program.opened()
     [line] = program.lines
-    assert "and 1,000 runs were lost: job0#1 (never polled)," in line
+    assert "and 1,000 runs were lost: job0#1 (no poll is known)," in line
     assert len(line) < 400
 
 

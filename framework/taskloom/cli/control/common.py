@@ -30,6 +30,7 @@ from taskloom.control.client import (
     find,
 )
 from taskloom.control.client_errors import BadReply, ConnectionLost
+from taskloom.control.fields import LONGEST_TEXT
 from taskloom.control.finding import short_names
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.terminal import is_terminal, mark_for, width
@@ -50,6 +51,7 @@ __all__ = [
     "line_shape",
     "output_option",
     "program_options",
+    "reason_option",
     "require_jobs",
     "timeout_option",
 ]
@@ -106,6 +108,18 @@ def job_arguments(command: _Command) -> _Command:
 def all_option(command: _Command) -> _Command:
     """Add `--all`, as `wants_all`, which an acting verb needs to mean all jobs."""
     return click.option("--all", "wants_all", is_flag=True, help="All jobs.")(command)
+
+
+def reason_option(command: _Command) -> _Command:
+    """Add `--reason TEXT`, as `reason`: what the body of a request has of it, which is nothing without the option."""
+    return click.option("--reason", metavar="TEXT", callback=_reason_in_body,
+                        help="Why: shown in the log, in events and in the history.")(command)  # fmt: skip
+
+
+def _reason_in_body(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str]:
+    if text and len(text) > LONGEST_TEXT:
+        raise click.BadParameter(f"cannot use {len(text):,} characters; expected at most {LONGEST_TEXT:,}")
+    return {"text": text} if text else {}
 
 
 def timeout_option(default: str = "30s") -> Callable[[_Command], _Command]:

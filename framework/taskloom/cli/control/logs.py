@@ -122,7 +122,7 @@ def logs(  # noqa: PLR0917 - click passes them by name
       0    done; with --follow: the program has ended
       1    the program refused it
       2    the command line cannot be used, such as an unknown job or run
-      4    no program is reachable, or it does not answer; with --run: there is no history, or it cannot be read
+      4    no program is reachable, or it does not answer; with --run: no history
       130  with --follow: interrupted
 
     \b

@@ -16,6 +16,7 @@ from taskloom.cli.control.common import (
     job_arguments,
     output_option,
     program_options,
+    reason_option,
     require_jobs,
 )
 from taskloom.cli.control.instants import read_instant, until
@@ -32,6 +33,7 @@ _PASSED_OVER = {"not-scheduled": "without a schedule"}
 @click.command(short_help="Pause the schedules of jobs; their runs go on.")
 @job_arguments
 @all_option
+@reason_option
 @program_options
 @output_option
 @answers
@@ -51,7 +53,7 @@ def pause(**options: Any) -> int:
     \b
     Examples:
       taskloom pause backup
-      taskloom pause -l nightly
+      taskloom pause -l nightly --reason 'the server moves'
     """
     return _change("pause", lambda job: f"paused; its firings are missed until it is resumed{_run_of(job)}", **options)
 
@@ -59,6 +61,7 @@ def pause(**options: Any) -> int:
 @click.command(short_help="Resume the schedules of paused or stopped jobs.")
 @job_arguments
 @all_option
+@reason_option
 @program_options
 @output_option
 @answers
@@ -86,6 +89,7 @@ def resume(**options: Any) -> int:
 @click.command(short_help="Forget the failures of jobs, for when their cause is removed.")
 @job_arguments
 @all_option
+@reason_option
 @program_options
 @output_option
 @answers
@@ -117,6 +121,7 @@ def _change(
     jobs: tuple[str, ...],
     labels: tuple[str, ...],
     wants_all: bool,
+    reason: dict[str, str],
     output: str,
     **program: Any,
 ) -> int:
@@ -124,7 +129,7 @@ def _change(
     connection, results = connect(**program), Results(output)
     chosen = choose_jobs(connection, jobs, labels)
     # Of all jobs, or of those with a label, the verb means those with a schedule.
-    for acted in act(connection, verb, chosen, results, passes_over={} if jobs else _PASSED_OVER):
+    for acted in act(connection, verb, chosen, results, reason, passes_over={} if jobs else _PASSED_OVER):
         results.add(JobResult(acted.status.text("job"), verb, describe(acted.status), run=acted.run))
     return results.finish()
 

@@ -10,7 +10,15 @@ from typing import Any
 import click
 
 from taskloom.cli.control.acting import INTERRUPTED
-from taskloom.cli.control.common import ControlExit, answers, connect, line_shape, output_option, program_options
+from taskloom.cli.control.common import (
+    ControlExit,
+    answers,
+    connect,
+    line_shape,
+    output_option,
+    program_options,
+    reason_option,
+)
 from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
 from taskloom.cli.echo import echo, echo_error, echo_json
 from taskloom.cli.options import Seconds
@@ -36,10 +44,11 @@ _ENDED = "ended without its stop report: it was killed, or it exited hard"
 @click.option("--within", type=Seconds(), metavar="DURATION",
               help="How long stopping all jobs may take. [default: what the program was started with]")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="Return at once.")
+@reason_option
 @program_options
 @output_option
 @answers
-def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any) -> int:
+def shutdown(*, within: float | None, no_wait: bool, reason: dict[str, str], output: str, **program: Any) -> int:
     """Stop all jobs of the program as a TERM signal does, wait for its end, and show its summary.
 
     A second `shutdown` with a smaller --within hurries the first.
@@ -60,7 +69,7 @@ def shutdown(*, within: float | None, no_wait: bool, output: str, **program: Any
       taskloom shutdown --name gateway --within 5s
     """
     connection = connect(**program)
-    body = {} if within is None else {"within": within}
+    body: dict[str, Any] = reason if within is None else {**reason, "within": within}
     begun = mono()
     # Before the request to stop: a program without jobs is gone a moment after it, with its report.
     report_to_come = None if no_wait else connection.request("/v1/stop", wait=True)

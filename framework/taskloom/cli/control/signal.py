@@ -16,6 +16,7 @@ from taskloom.cli.control.common import (
     label_option,
     output_option,
     program_options,
+    reason_option,
     require_jobs,
 )
 from taskloom.cli.control.waiting import JobResult
@@ -33,11 +34,12 @@ _PASSED_OVER = {"no-process": "without a process", "no-run": "without a run"}
 @click.argument("written", metavar="SIGNAL")
 @label_option
 @all_option
+@reason_option
 @program_options
 @output_option
 @answers
-def signal(*, jobs: tuple[str, ...], written: str, labels: tuple[str, ...], wants_all: bool, output: str,
-           **program: Any) -> int:  # fmt: skip
+def signal(*, jobs: tuple[str, ...], written: str, labels: tuple[str, ...], wants_all: bool, reason: dict[str, str],
+           output: str, **program: Any) -> int:  # fmt: skip
     """Send SIGNAL to the process of the run of each JOB: to the worker, or to the main process of a command.
 
     JOB is a name, the name of a replicated job, or a pattern such as 'poll-*'. SIGNAL is a name, with or without SIG,
@@ -60,7 +62,8 @@ def signal(*, jobs: tuple[str, ...], written: str, labels: tuple[str, ...], want
     sent = signal_name(_read(written, jobs))
     connection, results = connect(**program), Results(output)
     chosen = choose_jobs(connection, jobs, labels)
-    for acted in act(connection, "signal", chosen, results, {"signal": sent}, passes_over={} if jobs else _PASSED_OVER):
+    body = {"signal": sent, **reason}
+    for acted in act(connection, "signal", chosen, results, body, passes_over={} if jobs else _PASSED_OVER):
         results.add(_result(acted, sent))
     return results.finish()
 

@@ -15,6 +15,7 @@ from taskloom.cli.control.common import (
     job_arguments,
     output_option,
     program_options,
+    reason_option,
     require_jobs,
     timeout_option,
 )
@@ -33,11 +34,12 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Return at once.")
 @_now
 @timeout_option()
 @_no_wait
+@reason_option
 @program_options
 @output_option
 @answers
 def start(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, now: bool, timeout: float,
-          no_wait: bool, output: str, **program: Any) -> int:  # fmt: skip
+          no_wait: bool, reason: dict[str, str], output: str, **program: Any) -> int:  # fmt: skip
     """Start a run of each JOB now, and wait until it is ready or has ended.
 
     JOB is a name, the name of a replicated job, or a pattern such as 'poll-*'. A start ends a stop and a pending
@@ -62,7 +64,7 @@ def start(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, no
     connection = connect(**program, until=deadline)
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
-        connection, "start", chosen, Results(output), body={"now": now}, deadline=deadline,
+        connection, "start", chosen, Results(output), body={"now": now, **reason}, deadline=deadline,
         wait_for=None if no_wait else lambda acted: StartWait(acted.run, acted.status, acted.seconds),
     )  # fmt: skip
 
@@ -73,11 +75,12 @@ def start(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, no
 @_now
 @timeout_option()
 @_no_wait
+@reason_option
 @program_options
 @output_option
 @answers
 def restart(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, now: bool, timeout: float,
-            no_wait: bool, output: str, **program: Any) -> int:  # fmt: skip
+            no_wait: bool, reason: dict[str, str], output: str, **program: Any) -> int:  # fmt: skip
     """Stop the run of each JOB by its join policy, start another one, and wait until that is ready or has ended.
 
     JOB is a name, the name of a replicated job, or a pattern such as 'poll-*'. The new run waits for no delay and is
@@ -102,6 +105,6 @@ def restart(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, 
     connection = connect(**program, until=deadline)
     chosen = choose_jobs(connection, jobs, labels)
     return act_and_wait(
-        connection, "restart", chosen, Results(output), body={"now": now}, deadline=deadline,
+        connection, "restart", chosen, Results(output), body={"now": now, **reason}, deadline=deadline,
         wait_for=None if no_wait else lambda acted: RestartWait(acted.before, acted.status, acted.seconds),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from taskloom.cli.control.common import (
     job_arguments,
     output_option,
     program_options,
+    reason_option,
     require_jobs,
 )
 from taskloom.cli.control.follow_waits import END_SECONDS, is_gone
@@ -47,11 +48,12 @@ _MOST_JOBS = 2000
 @click.option("--timeout", type=Seconds(allows_forever=True),
               help="How long to wait. [default: as long as the join policies allow, and at least 30s]")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="Return at once.")
+@reason_option
 @program_options
 @output_option
 @answers
 def stop(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, timeout: float | None,
-         no_wait: bool, output: str, **program: Any) -> int:  # fmt: skip
+         no_wait: bool, reason: dict[str, str], output: str, **program: Any) -> int:  # fmt: skip
     """Stop each JOB by its join policy, and wait for the end of its run.
 
     JOB is a name, the name of a replicated job, or a pattern such as 'poll-*'. The job stays stopped: neither its
@@ -71,6 +73,7 @@ def stop(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, tim
     Examples:
       taskloom stop web
       taskloom stop --all --timeout 1m
+      taskloom stop upload --reason 'the disk is full'
     """
     begun = mono()
     require_jobs("stop", jobs, labels, wants_all=wants_all)
@@ -78,7 +81,7 @@ def stop(*, jobs: tuple[str, ...], labels: tuple[str, ...], wants_all: bool, tim
     chosen = choose_jobs(connection, jobs, labels)
     deadline = begun + (_allowed(chosen) if timeout is None else timeout)
     code = act_and_wait(
-        connection, "stop", chosen, Results(output), deadline=deadline,
+        connection, "stop", chosen, Results(output), body=reason, deadline=deadline,
         wait_for=None if no_wait else lambda acted: StopWait(acted.before, acted.status, acted.seconds),
     )  # fmt: skip
     if code == ControlExit.DONE and not no_wait and _ends(connection) and is_gone(connection, END_SECONDS):

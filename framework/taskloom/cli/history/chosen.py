@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskloom.errors import TaskloomError
-
 if TYPE_CHECKING:
     from taskloom.history.read_rows import RunFilter, StartEntry
     from taskloom.history.reader import Reader
@@ -57,7 +55,12 @@ class Chosen:
 def chosen_history(*, name: str | None, path: str | None, database: str | None) -> Iterator[Chosen]:
     """Open the history that is meant. Raises TaskloomError, and click.UsageError for what cannot be used together."""
     from taskloom.cli.history.choosing import meant_name, meant_place
+    from taskloom.history import is_installed
+    from taskloom.history.errors import PackageMissing
 
+    # First of all: "no history" would be half of the truth, since no program has one either.
+    if not is_installed():
+        raise PackageMissing("SQLAlchemy", "history")
     context = click.get_current_context(silent=True)
     source = None if context is None else context.get_parameter_source("database")
     is_secret = source is not click.core.ParameterSource.COMMANDLINE
@@ -65,13 +68,6 @@ def chosen_history(*, name: str | None, path: str | None, database: str | None) 
     try:
         from taskloom.history.reader import open_reader
     except ImportError as error:
-        raise _missing(error) from error
+        raise PackageMissing("SQLAlchemy", "history", str(error)) from error
     with open_reader(place.target) as reader:
         yield Chosen(reader, meant_name(reader.names(), place.name, reader.shown, is_exact=path is not None))
-
-
-def _missing(error: ImportError) -> TaskloomError:
-    from taskloom.history import is_installed
-    from taskloom.history.errors import PackageMissing
-
-    return PackageMissing("SQLAlchemy", "history", str(error) if is_installed() else "")

@@ -97,9 +97,11 @@ def _head(name: str, start: StartEntry, now: float) -> str:
     """Return on one line which start it is, when it was, and how it ended."""
     parts = [f"began {time_text(start.since, now)}"]
     if start.how == "ended":
-        parts.append(f"{how_text(start)} at {time_text(start.ended_at, now)}")
+        parts.append(f"ended {time_text(start.ended_at, now)}")
         if start.since is not None and start.ended_at is not None:
             parts[-1] += f" after {duration(max(0.0, start.ended_at - start.since), is_rounded=True)}"
+        if start.exit_code is not None:
+            parts.append(f"exit code {start.exit_code}")
     elif start.how == "lost":
         parts.append(f"killed; last seen alive at {time_text(start.alive_at, now)}")
     else:

@@ -87,7 +87,10 @@ def start_lines(starts: Sequence[StartEntry], shape: Shape) -> list[Line]:
 
 def action_lines(actions: Sequence[ActionEntry], shape: Shape) -> list[Line]:
     """Return a line for each action, after the head."""
-    rows = [("AT", "ACTION", "JOBS", "RESULT", "BY", "WHY"), *(action_row(action, shape.now) for action in actions)]
+    rows = [
+        ("AT", "ACTION", "JOBS", "RESULT", "BY", "WHY", "COMMAND"),
+        *(action_row(action, shape.now) for action in actions),
+    ]
     lines = fitted_table(rows, shape.line_width, shape.mark, has_note=True, name_at=2)
     return _lines(lines, ["" for _ in actions])
 

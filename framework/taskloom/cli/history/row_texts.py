@@ -43,10 +43,14 @@ def _reasons(run: RunEntry, now: float) -> Iterator[str]:
         yield _error(run)
     if run.outcome != "succeeded" and run.reason:
         yield f"({_first_line(run.reason)})" if run.error else _first_line(run.reason)
-    if run.outcome == "lost" and run.reason_kind != "runner":
-        yield "never polled" if run.last_polled is None else f"last polled at {time_text(run.last_polled, now)}"
+    if _is_lost_with_program(run):
+        yield "no poll is known" if run.last_polled is None else f"last polled at {time_text(run.last_polled, now)}"
     if run.stuck_at:
         yield f"at {_first_line(run.stuck_at)}"
+
+
+def _is_lost_with_program(run: RunEntry) -> bool:
+    return run.outcome == "lost" and run.reason_kind != "runner"
 
 
 def _error(run: RunEntry) -> str:
@@ -56,7 +60,8 @@ def _error(run: RunEntry) -> str:
 
 def run_row(run: RunEntry, starts: Mapping[str, StartEntry], now: float) -> tuple[str, ...]:
     """Return the cells RUN, START, BEGAN, TIME, OUTCOME and WHY."""
-    seconds = run.mean_seconds
+    # A run that was lost with its program ran for an unknown time; what is known is when it was last seen.
+    seconds = None if _is_lost_with_program(run) else run.mean_seconds
     about = "~" if run.folded > 1 else ""
     return (
         f"{run.job} ({plural(run.folded, 'run')})" if run.folded > 1 else run.run,
@@ -90,14 +95,15 @@ def start_row(start: StartEntry, now: float) -> tuple[str, ...]:
 
 
 def action_row(action: ActionEntry, now: float) -> tuple[str, ...]:
-    """Return the cells AT, ACTION, JOBS, RESULT, BY and WHY."""
+    """Return the cells AT, ACTION, JOBS, RESULT, BY, WHY and COMMAND."""
     return (
         time_text(action.at, now),
         action.action or "-",
         ", ".join(action.jobs) or "-",
         _first_line(action.result) or "-",
         _first_line(action.who) or "-",
-        _first_line(action.reason),
+        _first_line(action.reason) or "-",
+        action.command,
     )
 
 

@@ -48,8 +48,9 @@ def require_history(setting: HistorySetting, specs: Iterable[JobSpec]) -> None:
 
 def refuse_catching_up(setting: HistorySetting, specs: Iterable[JobSpec]) -> None:
     """Raise JobFileError if one of the jobs needs a history. Called if there is none, as `setting` says."""
-    is_off = setting.mode is HistoryMode.OFF and is_installed()
-    hint = "set history: on, or give --history on" if is_off else INSTALL
-    errors = list(errors_without_history(specs, hint))
+    is_off = setting.mode is HistoryMode.OFF
+    hint = "set history: true" if is_off and is_installed() else INSTALL
+    why = "which is off" if is_off else "whose packages are not installed"
+    errors = list(errors_without_history(specs, hint, why))
     if errors:
         raise JobFileError(errors)

@@ -30,7 +30,7 @@ def lost_line(lost: Sequence[LostRun], now: float) -> str:
 
 
 def _lost(run: LostRun, now: float) -> str:
-    polled = "never polled" if run.last_polled is None else f"last polled {local_time(run.last_polled, now)}"
+    polled = "no poll is known" if run.last_polled is None else f"last polled {local_time(run.last_polled, now)}"
     return f"{run.run} ({polled})"
 
 
