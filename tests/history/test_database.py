@@ -14,7 +14,6 @@ from taskloom.history import postgresql_session
 from taskloom.history.database import Database, connect, read_only
 from taskloom.history.errors import HistoryAbsent, HistoryFailed, HistoryHeld, HistoryTooNew, PackageMissing
 from taskloom.history.location import Target, parse_target
-from taskloom.history.reader import open_reader
 from taskloom.history.stored import load_jobs
 from taskloom.history.tables import HEAD, events, jobs, log_tails, metadata, runs, starts, upsert, versions
 
@@ -195,14 +194,6 @@ def test_a_reader_sees_one_state_while_a_program_writes(database: Database) -> N
         assert connection.execute(select(runs.c.run)).scalars().all() == first == ["tick#1"]
     with read_only(database.target) as connection:
         assert len(connection.execute(select(runs.c.run)).scalars().all()) == 2
-
-
-def test_a_program_that_reads_its_own_history_sees_that_it_is_written(target: Target) -> None:
-    # The kernel does not tell a process about its own lock, and to ask it would end the lock.
-    with opened(target), open_reader(target) as reader:
-        assert reader.is_written(NAME)
-    with open_reader(target) as reader:
-        assert not reader.is_written(NAME)
 
 
 def test_a_json_value_that_is_damaged_is_missing(database: Database) -> None:

@@ -57,6 +57,18 @@ def test_the_tables_of_other_programs_in_the_database_are_left_alone(target: Tar
     assert postgres.query("select run from taskloom.runs", name) == [("tick#1",)]
 
 
+def test_a_schema_of_another_program_is_left_alone(target: Target, postgres: PostgresServer) -> None:
+    name = database_of(target)
+    postgres.query("create schema taskloom; create table taskloom.jobs (mine int)", name)
+
+    with pytest.raises(HistoryUnusable, match="its schema taskloom has tables of another program"):
+        connect(target, NAME)
+
+    assert postgres.query("select table_name from information_schema.tables where table_schema = 'taskloom'", name) == [
+        ("jobs",)
+    ]
+
+
 def test_a_user_who_may_not_make_a_schema_uses_one_that_was_made_for_him(
     target: Target, postgres: PostgresServer
 ) -> None:

@@ -195,7 +195,12 @@ def test_what_a_new_run_has_reported_is_written_before_the_next_heartbeat(
 ) -> None:
     monkeypatch.setattr("taskloom.history.writer.FIRST_BEAT", 0.01)
     asked = threading.Event()
-    with RecorderBench(target, polls=lambda: asked.set() or {"tick#1": RunGauges(START + 100.0)}) as bench:
+
+    def polls() -> dict[str, RunGauges]:
+        asked.set()
+        return {"tick#1": RunGauges(START + 100.0)}
+
+    with RecorderBench(target, polls=polls) as bench:
         bench.open()
         bench.until_written()  # the first heartbeat is over, and the next one is due in 60 s
         bench.put(*bench.events.begun())

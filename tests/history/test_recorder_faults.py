@@ -35,6 +35,7 @@ def trial(place: Path, faults: Faults, **options: Any) -> RecorderBench:
     """Have a short life recorded, with an action and an instant whose answers are checked; return the bench, ended."""
     with RecorderBench(place, faults, tail_of=lambda run: (f"log of {run}\n", 0), **options) as bench:
         bench.open()
+        assert bench.recorder._tried.is_open, "the program has waited although the database works"
         bench.put(bench.events.added(), *bench.events.whole("tick#1"), *bench.events.begun("tick#2"))
         acknowledged = {each for each in range(3) if bench.act(f"act {each}")}
         is_recorded = bench.record("tick", START + 60.0)
@@ -65,7 +66,7 @@ def check(bench: RecorderBench) -> None:
     assert all(text.endswith("; nothing was lost") for text in ends)
 
 
-@pytest.mark.parametrize("nth", [1, 2, 5, 12])
+@pytest.mark.parametrize("nth", [1, 2, 5, 12, 14])
 def test_an_error_costs_nothing(tmp_path: Path, nth: int) -> None:
     check(trial(tmp_path / "demo.sqlite", Faults(failed, at=nth)))
 

@@ -130,7 +130,9 @@ class FileLock:
 
 def is_own(path: str) -> bool:
     """Return whether this process holds the lock of this lock file, under whichever path. Raises OSError."""
-    return any(lock is not None and lock.pid == os.getpid() for lock in map(_OWN.get, (path, file_id(path))))
+    found = file_id(path)
+    locks = (_OWN.get(path), None if found is None else _OWN.get(found))
+    return any(lock is not None and lock.pid == os.getpid() for lock in locks)
 
 
 _ENDED = Holder(-1)

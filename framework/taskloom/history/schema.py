@@ -26,6 +26,8 @@ def bring_up_to_date(connection: Connection, target: Target) -> None:
     if revision is None:
         if connection.dialect.name == "sqlite" and inspect(connection).get_table_names():
             raise HistoryUnusable(target.in_quotes, "it is a database of another program")
+        if connection.dialect.name == "postgresql" and inspect(connection).get_table_names(SCHEMA):
+            raise HistoryUnusable(target.in_quotes, f"its schema {SCHEMA} has tables of another program")
         metadata.create_all(connection)
         connection.execute(versions.insert().values(version_num=HEAD))
     elif revision != HEAD:

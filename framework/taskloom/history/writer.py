@@ -95,7 +95,7 @@ class Writer:
     ) -> None:
         self.opened: Opened | None = None
         """What the first connection has found."""
-        # What the program was told of it. Setting a default is atomic: either it was in time, or it is told in the log.
+        # The same, as the program was told it. Setting a default is atomic: either it was in time, or it is told in the log.
         self._told: dict[str, Opened] = {}
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
@@ -151,6 +151,7 @@ class Writer:
         return more
 
     def _try(self, act: Callable[[], bool]) -> bool:
+        self.may_work_soon = False
         try:
             return act()
         except HistoryError as error:
@@ -184,7 +185,7 @@ class Writer:
         except BaseException:
             database.close()
             raise
-        self.database, self._pruner, self.may_work_soon = database, pruner, False
+        self.database, self._pruner = database, pruner
         if database.moved:
             self._sources.log("warning", f"the history was damaged: it is now {database.moved}, and a new one begins")
         self._found(remembered)
