@@ -95,7 +95,7 @@ class Writer:
     ) -> None:
         self.opened: Opened | None = None
         """What the first connection has found."""
-        # What the program was told of it. Setting a default is atomic: either it was in time, or it is told in the log.
+        # The same, as the program was told it. Setting a default is atomic: it was in time, or the log tells it.
         self._told: dict[str, Opened] = {}
         self.database: Database | None = None
         """None while there is no connection. Another thread may call `abort` and `leave_behind` of it."""
