@@ -66,9 +66,7 @@ def test_the_log_does_not_mention_a_firing_in_time() -> None:
 def test_why_says_that_the_firing_is_being_recorded() -> None:
     host = restarted_program()
 
-    assert why(host.stage, "a").startswith(
-        "a is about to start: its firing is being recorded, which takes a second at most."
-    )
+    assert why(host.stage, "a").startswith("a waits until its firing is recorded, a second at most, and starts then.")
 
 
 def test_why_says_what_a_run_makes_up_for_and_that_it_is_not_recorded() -> None:

@@ -65,7 +65,7 @@ class Heads:
             due = self._clock.until(report.next_firing)
             return f"{job.name} waits for its schedule ({spec.schedule.text}), which fires next {due}"
         if waiting_for is WaitingFor.RECORD:
-            return f"{job.name} is about to start: its firing is being recorded, which takes a second at most"
+            return f"{job.name} waits until its firing is recorded, a second at most, and starts then"
         if waiting_for is WaitingFor.REMOVAL:
             runs = job.awaited_runs
             which = f"{names(runs)}, which a reload has stopped" if runs.total else "the runs that a reload has stopped"
