@@ -270,6 +270,7 @@ print(*(name for name in sys.modules if name in ("alembic", "psycopg", "sqlalche
 """
 
 
+@pytest.mark.long
 def test_neither_alembic_nor_another_driver_is_loaded_for_a_file_that_is_up_to_date(
     child_env: dict[str, str], tmp_path: os.PathLike[str]
 ) -> None:

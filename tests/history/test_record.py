@@ -105,6 +105,7 @@ def test_a_place_that_cannot_be_one_is_refused(place: Path) -> None:
         pass
 
 
+@pytest.mark.long
 def test_a_database_that_cannot_be_used_is_logged_and_holds_up_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -210,6 +210,7 @@ def test_what_a_new_run_has_reported_is_written_before_the_next_heartbeat(
         assert bench.rows("runs")[0]["last_polled"] == START + 100.0
 
 
+@pytest.mark.long
 def test_polls_that_fail_cost_nothing_else(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskloom.history.writer.BUSY_BEAT", 0.0)
 

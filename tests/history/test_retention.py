@@ -298,6 +298,7 @@ def test_only_rows_of_the_own_name_are_touched(database: Database, clock: HandCl
 # -- by size
 
 
+@pytest.mark.long
 def test_log_tails_go_before_events_and_events_before_runs(database: Database, clock: HandClock) -> None:
     write_starts(database, start_row())
     seq = 1
@@ -348,6 +349,7 @@ def test_a_limit_that_20_runs_of_each_job_exceed_is_said_and_they_are_kept(
     assert clock.mono < pruner.due
 
 
+@pytest.mark.long
 def test_jobs_that_no_longer_exist_lose_their_last_runs_when_the_limit_asks_for_it(
     database: Database, clock: HandClock
 ) -> None:

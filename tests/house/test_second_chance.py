@@ -66,6 +66,7 @@ def turns(tmp_path: Path) -> list[str]:
     return (tmp_path / "a tree" / "turns").read_text().splitlines()
 
 
+@pytest.mark.long
 def test_a_test_that_failed_once_is_named_as_unstable(check: Check, tmp_path: Path) -> None:
     answer = check(ONCE)
 

@@ -335,6 +335,7 @@ def test_a_generator_that_is_left_early_ends_the_child(ctx: FakeContext, leave: 
     assert not is_alive(pid)
 
 
+@pytest.mark.long
 def test_a_break_ends_the_child(ctx: FakeContext) -> None:
     for line in waiting.process(ctx, shell("echo $$; exec sleep 1000"), grace=LONG):
         pid = int(line)

@@ -135,6 +135,7 @@ def test_names_of_jobs_and_reasons_are_shortened_on_a_narrow_terminal(recorded: 
     assert f"{name}#1" in run_lines([run], {}, Shape(None, "…", NOW))[1].text
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_is_no_error(recorded: RecordedHistory, child_env: dict[str, str]) -> None:
     for number in range(1500):
         recorded.run(f"tick#{number}", error_message="x" * 100)
