@@ -194,17 +194,27 @@ def test_a_capture_leaves_the_garbage_collector_as_it_was(was_enabled: bool) -> 
 
 
 def test_on_3_11_no_collection_can_begin_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could deadlock (cpython#106883)."""
-    seen: list[bool] = []
-    real = sys._current_frames
+    """It could deadlock (cpython#106883), and a step to the caller's frame could crash (cpython#99110)."""
+    seen: list[tuple[str, bool]] = []
+    real_frames, real_lines, real_text = sys._current_frames, stacks.thread_lines, stacks._text
 
     def current_frames() -> Any:
-        seen.append(gc.isenabled())
-        return real()
+        seen.append(("frames", gc.isenabled()))
+        return real_frames()
+
+    def thread_lines(innermost: Any) -> Any:
+        seen.append(("lines", gc.isenabled()))
+        return real_lines(innermost)
+
+    def text(lines: Any) -> str:
+        seen.append(("text", gc.isenabled()))
+        return real_text(lines)
 
     monkeypatch.setattr(sys, "_current_frames", current_frames)
+    monkeypatch.setattr(stacks, "thread_lines", thread_lines)
+    monkeypatch.setattr(stacks, "_text", text)
     monkeypatch.setattr(sys, "version_info", (3, 11, 7, "final", 0))
 
-    capture_stacks([threading.get_ident()], 0)
+    capture_stacks([threading.get_ident()], 1)
 
-    assert seen == [False]
+    assert seen == [("frames", False), ("lines", False), ("text", True)]  # to read the files of the code may take long

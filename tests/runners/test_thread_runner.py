@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -183,16 +184,14 @@ def test_the_end_is_reported_even_if_taskloom_itself_fails(thread_bench: Any, mo
 
 
 def test_the_stacks_of_many_runs_are_read_at_once(thread_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskloom.runners import stacks
-
     reads: list[int] = []
-    real = stacks._frames
+    real = sys._current_frames
 
     def frames() -> Any:
         reads.append(1)
         return real()
 
-    monkeypatch.setattr(stacks, "_frames", frames)
+    monkeypatch.setattr(sys, "_current_frames", frames)
     handles = [thread_bench.start(lambda ctx: ctx.wait()) for _ in range(5)]
 
     found = ThreadRunner().stacks(handles, 0)

@@ -8,8 +8,10 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from taskloom.runners import Stack
 from taskloom.runners.loop_stacks import Line, loop_runs, thread_lines
@@ -30,11 +32,13 @@ _INSTALLED = _spellings(Path(sysconfig.get_paths()["purelib"]))
 
 def capture_stacks(idents: Sequence[int | None], texts: int) -> list[Stack]:
     """Return a Stack for each thread, in order; with the whole text for the first `texts` of them."""
-    frames = _frames()
-    try:
-        return [_stack(ident or 0, frames, number < texts) for number, ident in enumerate(idents)]
-    finally:
-        frames.clear()  # a frame keeps all local variables of its task alive
+    with _no_collection():
+        frames = sys._current_frames()
+        try:
+            read = [_read(ident or 0, frames, number < texts) for number, ident in enumerate(idents)]
+        finally:
+            frames.clear()  # a frame keeps all local variables of its task alive
+    return [Stack(each.where, _text_of(each.stacks)) for each in read]
 
 
 def stack_of(lines: Sequence[tuple[str, int | None, str]]) -> Stack:
@@ -48,38 +52,50 @@ def stack_of(lines: Sequence[tuple[str, int | None, str]]) -> Stack:
     return Stack(f"{file}:{number or '?'} in {function}", _formatted(lines))
 
 
-def _frames() -> dict[int, FrameType]:
-    """Read the frames of all threads.
+def _no_collection() -> AbstractContextManager[None]:
+    """Return a block without automatic garbage collection on Python 3.11, where any allocation may begin one.
 
-    On Python 3.11 a garbage collection inside `sys._current_frames` can deadlock (cpython#106883), so it is paused.
+    Inside `sys._current_frames` it can deadlock (cpython#106883). Inside `f_back`, which makes the frame object of the
+    caller, a finalizer lets other threads run: one of them may return from that frame, which is then read after its
+    end, and the process crashes (as in cpython#99110). Later versions collect between two instructions.
     """
-    if sys.version_info >= (3, 12):
-        return sys._current_frames()
-    with paused_gc():
-        return sys._current_frames()
+    return nullcontext() if sys.version_info >= (3, 12) else paused_gc()
 
 
-def _stack(ident: int, frames: dict[int, FrameType], with_text: bool) -> Stack:
+class _Read(NamedTuple):
+    """What was read of one thread."""
+
+    where: str
+    stacks: Sequence[tuple[str, list[Line]]]
+    """Each with its name, "" for none; empty if no text is wanted."""
+
+
+def _read(ident: int, frames: dict[int, FrameType], with_text: bool) -> _Read:
     frame = frames.get(ident)
     if frame is None:
-        return Stack("", "")
+        return _Read("", ())
     if ident in loop_runs:
-        return _loop_stack(ident, frames, with_text)
-    return Stack(_where(frame), _text(thread_lines(frame)) if with_text else "")
+        return _read_loop(ident, frames, with_text)
+    return _Read(_where(frame), [("", thread_lines(frame))] if with_text else ())
 
 
-def _loop_stack(ident: int, frames: dict[int, FrameType], with_text: bool) -> Stack:
-    """Return where the run of a coroutine is: on its thread if code of the task executes there, else where it awaits.
+def _read_loop(ident: int, frames: dict[int, FrameType], with_text: bool) -> _Read:
+    """Read where the run of a coroutine is: on its thread if code of the task executes there, else where it awaits.
 
-    If the run has ended meanwhile, return the place of the thread.
+    If the run has ended meanwhile, that is the place of the thread.
     """
     own = thread_lines(frames.get(ident))
     run = loop_runs.get(ident)
     if run is None or any(_is_task_code(code.co_filename) for code, _ in own):
-        return Stack(_innermost_place(own), _text(own) if with_text else "")
-    stacks = [(name, lines) for name, lines in run.stacks(frames) if lines] or [("", own)]
-    text = "".join(f"{name}\n{_text(lines)}" if name else _text(lines) for name, lines in stacks) if with_text else ""
-    return Stack(_innermost_place(stacks[0][1]), text)
+        stacks = [("", own)]
+    else:
+        stacks = [(name, lines) for name, lines in run.stacks(frames) if lines] or [("", own)]
+    return _Read(_innermost_place(stacks[0][1]), stacks if with_text else ())
+
+
+def _text_of(stacks: Sequence[tuple[str, list[Line]]]) -> str:
+    """Format the stacks: this reads the files of the code, which may take long."""
+    return "".join(f"{name}\n{_text(lines)}" if name else _text(lines) for name, lines in stacks)
 
 
 def _innermost_place(lines: list[Line]) -> str:
