@@ -305,7 +305,6 @@ def test_a_run_that_ends_during_the_capture_has_no_place(bench: Any, monkeypatch
     # 1. the runner is asked for the place of the first run
     # 2. that run ends, and the second begins, perhaps on the same thread or with the same thread id
     # 3. the runner reads the frames of the threads
-    from taskloom.runners import stacks
 
     is_inside = [threading.Event(), threading.Event()]
 
@@ -324,14 +323,14 @@ def test_a_run_that_ends_during_the_capture_has_no_place(bench: Any, monkeypatch
         assert is_inside[1].wait(SOON)
         return real()
 
-    real = stacks._frames
-    monkeypatch.setattr(stacks, "_frames", frames_after_a_change)
+    real = sys._current_frames
+    monkeypatch.setattr(sys, "_current_frames", frames_after_a_change)
     first = bench.start(run)
     assert is_inside[0].wait(SOON)
 
     captured = bench.runner.stacks([first], 1)
 
-    monkeypatch.setattr(stacks, "_frames", real)
+    monkeypatch.setattr(sys, "_current_frames", real)
     found = bench.runner.stacks(bench.handles, 0)
     wake(bench.tokens[1])
     bench.end(2)

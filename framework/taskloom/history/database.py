@@ -22,6 +22,7 @@ from taskloom.clock import wall
 from taskloom.history.errors import (
     HistoryAbsent,
     HistoryCorrupt,
+    HistoryError,
     HistoryFailed,
     HistoryHeld,
     HistoryUnusable,
@@ -34,7 +35,7 @@ try:
 except ImportError as error:
     raise PackageMissing("sqlalchemy", "history", "" if error.name == "sqlalchemy" else str(error)) from error
 
-from taskloom.history.failures import explaining
+from taskloom.history.failures import explaining, has_stuck_lock
 from taskloom.history.files import BESIDE, LOG_FILES, FileId, file_id, make_file_ready, make_folder_ready
 from taskloom.history.locks import FileLock, has_session_lock, lock_session, session_name
 from taskloom.history.postgresql_session import open_session
@@ -63,6 +64,7 @@ class Database:
         self._lock = lock
         self._file: FileId | None = None if lock is None else file_id(target.path)
         self._beside: dict[str, FileId] = {}
+        self._has_stuck_lock = False
         # Its own descriptor of the same socket, which is not given to another file while it is used.
         self._wire = None if lock else socket.socket(fileno=os.dup(driver.fileno()))
         try:
@@ -79,11 +81,15 @@ class Database:
         """
         if not self.is_usable:
             raise HistoryFailed(self.target.in_quotes, "the connection is closed")
-        with explaining(self.target), self._connection.begin():
-            if self._lock is not None:
-                # Not when the first row is written: then a reader's lock could no longer be waited for.
-                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield self._connection
+        try:
+            with explaining(self.target), self._connection.begin():
+                if self._lock is not None:
+                    # Not when the first row is written: then a reader's lock could no longer be waited for.
+                    self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield self._connection
+        except HistoryError as error:
+            self._has_stuck_lock = self._has_stuck_lock or has_stuck_lock(error)
+            raise
 
     @contextmanager
     def outside(self) -> Iterator[Any]:
@@ -96,7 +102,7 @@ class Database:
     @property
     def is_usable(self) -> bool:
         """Return whether the connection is alive, as far as is known without asking the server."""
-        if self._connection.closed or self._connection.invalidated:
+        if self._connection.closed or self._connection.invalidated or self._has_stuck_lock:
             return False
         return self._lock is not None or not self._driver.closed
 

@@ -13,7 +13,7 @@ from taskloom.history.errors import HistoryCorrupt, HistoryError, HistoryFailed
 from taskloom.history.location import Target
 from taskloom.text import printable, shortened
 
-__all__ = ["explained", "explaining", "reason_of"]
+__all__ = ["explained", "explaining", "has_stuck_lock", "reason_of"]
 
 # The low byte of an extended result code is the kind.
 _KIND = 0xFF
@@ -70,6 +70,16 @@ def reason_of(error: BaseException) -> str:
     # Psycopg's "connection failed: " says nothing that libpq's own text does not.
     lines = [line.strip().removeprefix("connection failed: ") for line in str(error).splitlines() if line.strip()]
     return shortened(printable(lines[0] if lines else type(error).__name__), _LONGEST).rstrip(".")
+
+
+def has_stuck_lock(error: HistoryError) -> bool:
+    """Return whether SQLite waits in vain for a lock of its log.
+
+    After an unlock that failed the lock is its own, and only a new connection gets it again.
+    """
+    cause = error.__cause__
+    cause = cause.orig if isinstance(cause, DBAPIError) else cause
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_PROTOCOL
 
 
 @contextmanager
