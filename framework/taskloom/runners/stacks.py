@@ -63,7 +63,7 @@ def _no_collection() -> AbstractContextManager[None]:
 
 
 class _Read(NamedTuple):
-    """What was read of one thread."""
+    """The place of one thread, and its stacks."""
 
     where: str
     stacks: Sequence[tuple[str, list[Line]]]
