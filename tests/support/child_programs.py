@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -97,9 +98,12 @@ class ChildProgram:
         raise AssertionError(f"the program does not end; its output is\n{self.output}")
 
     def is_gone(self) -> bool:
-        """Return whether no process of its session is left."""
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
-            return True
+        """Return whether no process of its session is left; process 1 may not reap one at once that has ended."""
+        pause = threading.Event()
+        for _ in range(200):
+            try:
+                os.killpg(self._process.pid, 0)
+            except ProcessLookupError:
+                return True
+            pause.wait(0.05)
         return False
