@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taskloom.runners import stacks
+from taskloom.runners import loop_stacks, stacks
 from taskloom.runners.stacks import capture_stacks
 from taskloom.sync.cancel_token import CancelToken
 
@@ -196,7 +196,7 @@ def test_a_capture_leaves_the_garbage_collector_as_it_was(was_enabled: bool) -> 
 def test_on_3_11_no_collection_can_begin_during_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     """It could deadlock (cpython#106883), and a step to the caller's frame could crash (cpython#99110)."""
     seen: list[tuple[str, bool]] = []
-    real_frames, real_lines, real_text = sys._current_frames, stacks.thread_lines, stacks._text
+    real_frames, real_lines, real_text = sys._current_frames, loop_stacks.thread_lines, stacks._text
 
     def current_frames() -> Any:
         seen.append(("frames", gc.isenabled()))
