@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.history_databases import opened
-from tests.support.postgres_server import PostgresServer, find_postgres, postgres_server
 
 from taskloom.history.database import Database
 from taskloom.history.location import Target, parse_target
-
-
-@pytest.fixture(scope="session")
-def postgres_of_session() -> Iterator[PostgresServer]:
-    """A server for all tests of this process."""
-    binaries = find_postgres()
-    if binaries is None and os.environ.get("CI"):
-        pytest.fail("cannot find PostgreSQL, and under CI nothing may be missing")
-    if binaries is None:
-        pytest.skip("LOUD: cannot find PostgreSQL; apt-get install postgresql to run this test")
-    with postgres_server(binaries) as server:
-        yield server
-
-
-@pytest.fixture
-def postgres(postgres_of_session: PostgresServer) -> PostgresServer:
-    """The server, which runs, whatever the test before has done to it."""
-    postgres_of_session.ensure_running()
-    return postgres_of_session
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])

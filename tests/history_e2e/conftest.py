@@ -23,6 +23,17 @@ __all__ = ["faked_clock", "small_disk", "start_program", "toy_packages"]
 ROOT = Path(__file__).resolve().parents[2]
 # Reached only when a test fails: a start on a busy machine takes seconds, a try to heal begins after up to 30 s.
 PATIENCE_SECONDS = 90.0
+# What is left for the history at a stop is at most 2 s; the rest is room for a busy machine.
+STOP_SECONDS = 10.0
+# Runs of every kind: endless, frequent, with much output, and started by a user.
+JOBS = """
+jobs:
+  ticking: {task: ticker, daemon: true}
+  waiting: {task: waiter}
+  often: {task: brief, schedule: {every: 100ms}}
+  loud: {task: chatty, params: {lines: 70}, schedule: {every: 500ms}}
+  asked: {task: brief, start: manual}
+"""
 AGAIN_SECONDS = 0.1
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.history_e2e.conftest import PATIENCE_SECONDS, Keep, Keeper
+from tests.history_e2e.conftest import JOBS, PATIENCE_SECONDS, STOP_SECONDS, Keep, Keeper
 from tests.support.injected_faults import injected
 from tests.support.stored_history import StoredHistory, broken_rules
 
@@ -24,16 +24,6 @@ from taskloom.clock import mono
 
 pytestmark = pytest.mark.long
 
-# What is left for the history at a stop is at most 2 s; the rest is room for a busy machine.
-STOP_SECONDS = 10.0
-JOBS = """
-jobs:
-  ticking: {task: ticker, daemon: true}
-  waiting: {task: waiter}
-  often: {task: brief, schedule: {every: 100ms}}
-  loud: {task: chatty, params: {lines: 70}, schedule: {every: 500ms}}
-  asked: {task: brief, start: manual}
-"""
 
 Trouble = Callable[[Keeper], AbstractContextManager[None]]
 

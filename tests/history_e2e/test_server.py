@@ -6,22 +6,11 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from tests.history_e2e.conftest import Keep, Keeper
+from tests.history_e2e.conftest import JOBS, STOP_SECONDS, Keep, Keeper
 from tests.support.postgres_server import PostgresServer
 from tests.support.stored_history import StoredHistory, broken_rules
 
 pytestmark = pytest.mark.long
-
-# As in test_disks.py.
-STOP_SECONDS = 10.0
-JOBS = """
-jobs:
-  ticking: {task: ticker, daemon: true}
-  waiting: {task: waiter}
-  often: {task: brief, schedule: {every: 100ms}}
-  loud: {task: chatty, params: {lines: 70}, schedule: {every: 500ms}}
-  asked: {task: brief, start: manual}
-"""
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from taskloom.core.records import DueInstant, FollowUp, JobRecord, Recording
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import Decision
 
-__all__ = ["RECORD_SECONDS", "InstantRecords", "drop_recording", "firing_data"]
+__all__ = ["RECORD_SECONDS", "InstantRecords", "drop_recording", "firing_data", "queued_data"]
 
 # A commit takes milliseconds; one that takes longer than this may never come.
 RECORD_SECONDS = 1.0

@@ -127,4 +127,4 @@ def _check_file(target: Target) -> None:
         if status.st_uid != os.geteuid():
             raise OSError(f"{what} belongs to uid {status.st_uid}")
         if target.is_in_state_folder and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            os.chmod(target.path + suffix, 0o600)  # noqa: PTH101 - nobody else can replace it in this folder
+            os.chmod(target.path + suffix, 0o600)  # noqa: PTH101 - no other user can replace it in this folder

@@ -9,6 +9,7 @@ anew: each commit makes it longer, also one that deletes. Pages that become free
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ def weight_of(connection: Connection, condition: Any) -> float:
     return total
 
 
-class Space:
+class Space(ABC):
     """How much room the rows of one name take. All sizes in bytes."""
 
     is_pinned = False
@@ -99,21 +100,21 @@ class Space:
         """Whether the write-ahead log is to be made shorter."""
         return False
 
+    @abstractmethod
     def remaining(self) -> float:
         """Return how much may still be written before the limit is reached; below zero if it is exceeded."""
-        raise NotImplementedError
 
-    def wrote(self, rows: int, bytes_: int) -> None:
+    def wrote(self, rows: int, bytes_: int) -> None:  # noqa: B027 - not every kind has to
         """Count what was written."""
 
-    def freed(self, bytes_: float) -> None:
+    def freed(self, bytes_: float) -> None:  # noqa: B027 - not every kind has to
         """Count what was deleted."""
 
+    @abstractmethod
     def used(self, store: Store) -> float:
         """Return how much the rows take; what was deleted is not counted."""
-        raise NotImplementedError
 
-    def relax(self, store: Store) -> None:
+    def relax(self, store: Store) -> None:  # noqa: B027 - not every kind has to
         """Make a long write-ahead log shorter."""
 
     def shrink(self, store: Store) -> bool:
@@ -265,5 +266,5 @@ def _one(driver: Any, pragma: str) -> int:
 def _size_of(path: str) -> int:
     try:
         return Path(path).stat().st_size
-    except OSError:  # deleted meanwhile: whoever writes notices that by itself
+    except OSError:  # deleted meanwhile: the writer notices that by itself
         return 0

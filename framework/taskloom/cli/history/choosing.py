@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def meant_place(*, name: str | None, path: str | None, database: str | None, is_secret: bool) -> Place:
-    """Return the place of the history. `is_secret`: nobody can read `database`, so that it may have a password.
+    """Return the place of the history. `is_secret`: other users cannot read `database`, so it may have a password.
 
     `path` is that of job files, `database` a path or a URL. Raises NoHistory, SeveralHistories, HistoryError,
     UsageError and JobFileError.
