@@ -261,6 +261,22 @@ def test_with_join_0s_a_shutdown_kills_at_the_end_of_the_level_and_before_the_ne
     assert "cancel_requested base#1" in show(stage.ended("app#1", How.KILLED))
 
 
+def test_with_join_0s_a_run_waits_for_those_of_its_level_that_a_user_has_stopped_before() -> None:
+    """Its `timeout` stops it while the shutdown, which has cancelled nothing itself, waits for them."""
+    base = replace(killable("base", within=0.0), timeout=3.0)
+    stage = running(base)
+    stage.add(killable("app", within=20.0, after=["base"]))
+    stage.run("app")
+    stage.stop("app")
+    stage.shutdown()
+    assert "cancel_requested base#1" in show(stage.advance(3.0))
+
+    stage.advance(4.0)
+
+    assert times_of(stage, TerminateRun) == []
+    assert check(stage.history, is_whole=False) == []
+
+
 def test_with_join_0s_a_run_that_ends_before_its_level_is_not_killed() -> None:
     stage = running(killable("app", within=0.0), killable("slow"))
     stage.shutdown()

@@ -84,7 +84,7 @@ class Stops:
         """Runs that were live when the shutdown began and have no cancel request yet."""
         self._levels: dict[str, int] = {}
         self._begun = -1.0
-        """The highest level that the shutdown has cancelled."""
+        """The highest level that the shutdown has begun: all runs up to it are cancelled, by it or before."""
         self._awaited_per_level: Counter[int] = Counter()
         self._not_cancelled_per_level: Counter[int] = Counter()
 
@@ -278,6 +278,8 @@ class Stops:
         if any(count and level <= lowest for level, count in self._not_cancelled_per_level.items()):
             runs = ", ".join(self._not_cancelled)
             self._model.report("I7", f"{runs} were not cancelled, but one of them waits for no other run")
+        if lowest != NEVER:
+            self._begun = max(self._begun, lowest)  # a user may have cancelled all runs of that level before
         if not self._awaited and not self._not_cancelled:
             if not self._unawaited:
                 self._model.report("I7", "no run is awaited, but the shutdown has not finished")
