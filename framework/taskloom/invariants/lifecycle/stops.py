@@ -85,6 +85,8 @@ class Stops:
         self._levels: dict[str, int] = {}
         self._begun = -1.0
         """The highest level that the shutdown has begun: all runs up to it are cancelled, by it or before."""
+        self._before_next: set[str] = set()
+        """Awaited runs with `join: 0s` that are killed before the next level is cancelled, whatever theirs is."""
         self._awaited_per_level: Counter[int] = Counter()
         self._not_cancelled_per_level: Counter[int] = Counter()
 
@@ -168,6 +170,7 @@ class Stops:
         if self._unawaited.pop(run.run, None) is not None:
             model.deadlines.drop((MARK_URGENT, run.run))
         times = self._awaited.pop(run.run, None)
+        self._before_next.discard(run.run)
         if is_overdue and (times is None or not times.is_captured):
             model.report("I7", f"{run.run} was overdue, but no CaptureStack came before")
         if is_overdue and times is not None and times.kills:
@@ -274,6 +277,8 @@ class Stops:
         if not self.is_shutting_down:
             return
         self._decide_unkilled()
+        if self._before_next:
+            return
         lowest = min((level for level, count in self._awaited_per_level.items() if count), default=NEVER)
         if any(count and level <= lowest for level, count in self._not_cancelled_per_level.items()):
             runs = ", ".join(self._not_cancelled)
@@ -298,6 +303,7 @@ class Stops:
         unkilled = {run: times for run, times in self._unawaited.items() if times.kills}
         if unkilled and not any(level <= self._begun for level, count in self._awaited_per_level.items() if count):
             self._decide(unkilled)
+            self._before_next.update(unkilled)
 
     def _decide(self, decided: dict[str, StopTimes]) -> None:
         """Expect that the runs are captured now that the shutdown did not wait for."""
