@@ -66,7 +66,8 @@ class JobEvents:
     def check(self, event: Event) -> None:
         """Check the next event."""
         model, fact = self._model, fact_of(event)
-        if model.is_tick and fact.reason is not None and fact.reason[0] == "replaced":
+        is_replaced = fact.event == "cancel_requested" and fact.reason is not None and fact.reason[0] == "replaced"
+        if model.is_tick and is_replaced:
             self._schedules.handle_instant_of(fact)  # before the run has a cancel request
         model.event_rules.check(fact)
         if fact.job is not None:
