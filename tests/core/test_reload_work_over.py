@@ -9,6 +9,7 @@ from tests.support.hand_driven_core import HandDrivenCore, running, show
 
 from taskloom.core.model import How, JobSpec, JobState, Otherwise
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule, Watchdog, WatchdogThen
+from taskloom.invariants.checker import check
 from taskloom.testing import make_job
 
 DAEMON = make_job("d", daemon=True)
@@ -216,3 +217,16 @@ def test_a_blocked_daemon_whose_restart_is_pending_counts_no_more_once_everythin
 
     assert found == ["scheduler_stopping", "scheduler_stopped", "ShutdownFinished", "WorkFinished"]
     assert "StartRun d#2" not in show(stage.ended("d#1"))
+
+
+def test_a_manual_job_that_a_reload_skips_leaves_daemons_only() -> None:
+    """The checker counted it as waiting (found by the state machine)."""
+    waiting = make_job("w", manual=True, after=["m"])
+    stage = running(DAEMON, MANUAL, waiting)
+    stage.arm("w")
+
+    found = stage.reload(DAEMON, waiting)
+
+    assert "skipped w" in show(found)
+    assert "WorkFinished" not in show(found)
+    assert not check(stage.history, is_whole=False)

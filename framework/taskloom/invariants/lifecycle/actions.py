@@ -119,10 +119,13 @@ class WorkFinishedRule:
             self._active[now] += 1
             self._model.had_non_daemon = self._model.had_non_daemon or not now
 
-    def check_step(self) -> None:
-        """Check that the action came if, and only if, the work finished in this step."""
+    def count_changes(self) -> None:
+        """Count the jobs that this step has made active or inactive."""
         for name in self._model.changed:
             self._update(name)
+
+    def check_step(self) -> None:
+        """Check that the action came if, and only if, the work finished in this step."""
         is_finished = self._active[False] == 0 and (self._model.had_non_daemon or self._active[True] == 0)
         is_finished = is_finished or self._model.has_essential_failed
         expected = int(is_finished and not self._was_finished)

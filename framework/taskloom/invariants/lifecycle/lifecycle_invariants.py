@@ -52,7 +52,9 @@ class LifecycleInvariants:
         commands = Commands(model, starts, schedules, restarts, records)
         holds = Holds(model, schedules, run_ends, records)
         changeovers = Changeovers(model, starts)
-        reloads = Reloads(model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts, holds)
+        reloads = self._reloads = Reloads(
+            model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts, holds
+        )
         job_events = JobEvents(
             model,
             commands,
@@ -159,5 +161,8 @@ class LifecycleInvariants:
             if type(model.message) is inputs.HurryShutdown:
                 self._stops.check_all_urgent()
             self._stops.check_progress()
+        self._work_finished.count_changes()
+        if type(model.message) is inputs.Reload:
+            self._reloads.end_step()
         self._work_finished.check_step()
         model.changed.clear()

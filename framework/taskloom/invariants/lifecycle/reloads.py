@@ -39,6 +39,8 @@ class Reloads:
     _holds: Holds
     _renewed: list[str] = field(default_factory=list)
     """Jobs of this reload that may start automatically again, and blocked ones that run again."""
+    _declared: list[str] = field(default_factory=list)
+    """The jobs of the reload in this step."""
 
     def reload(self, command: inputs.Reload) -> None:
         """Expect the event, and the consequence for each job."""
@@ -73,12 +75,18 @@ class Reloads:
         for name in starting:
             self._starts.arm(jobs[name])
         self._starts.expect_waking((jobs[name] for name in (*self._renewed, *added)), frozenset(removed))
-        keeping = [jobs[name] for name in new if _keeps_program_alive(jobs[name])]
-        # An active one counts also if it was removed before, and is declared again while its run still ends.
-        model.had_non_daemon = bool(keeping) and (model.had_non_daemon or any(job.is_active for job in keeping))
+        self._declared = list(new)
         for name, changed in changes.items():
             if "schedule" in changed:
                 self._run_ends.expect_essential_shutdown(jobs[name])
+
+    def end_step(self) -> None:
+        """Take in what the reload of this step has left: by now those are skipped that waited for what it removed."""
+        model, names = self._model, self._declared
+        self._declared = []
+        keeping = [job for job in map(model.jobs.get, names) if job is not None and _keeps_program_alive(job)]
+        # An active one counts also if it was removed before, and is declared again while its run still ends.
+        model.had_non_daemon = bool(keeping) and (model.had_non_daemon or any(job.is_active for job in keeping))
 
     def _declare(self, specs: dict[str, JobSpec]) -> None:
         model, holds = self._model, self._holds.of_families()
