@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, event_of, running, show
+from tests.support.random_jobs import in_process
 
 from taskloom.core.actions import Action, KillRun, TerminateRun
 from taskloom.core.events import EventName
@@ -275,6 +276,24 @@ def test_with_join_0s_a_run_waits_for_those_of_its_level_that_a_user_has_stopped
 
     assert times_of(stage, TerminateRun) == []
     assert check(stage.history, is_whole=False) == []
+
+
+def test_a_run_that_no_stop_waits_for_is_killed_before_the_next_level_even_if_it_is_of_a_higher_one() -> None:
+    """The checker expected the next level at once (found with seeds 2073 and 2078)."""
+    killed = replace(in_process(make_job("k", within=0.0)), timeout=5.0)
+    stage = running(make_job("z"), killed, make_job("y", after=["z", "k"], within=30.0))
+    stage.started("y#1")
+    stage.advance(3.0)
+    stage.shutdown()
+    stage.advance(2.0)
+
+    ended = show(stage.ended("y#1"))
+    stage.advance(0.0)
+    stage.stack_captured("k#1")
+
+    assert "cancel_requested z#1" not in ended
+    assert "cancel_requested z#1" in show(stage.ended("k#1", How.KILLED))
+    assert not check(stage.history, is_whole=False)
 
 
 def test_with_join_0s_a_run_that_ends_before_its_level_is_not_killed() -> None:
