@@ -12,12 +12,27 @@ from taskloom.core.endings import ErrorInfo, How
 __all__ = [
     "CallbackFailed",
     "RunEnded",
+    "RunPlaced",
+    "RunReachable",
     "RunReady",
+    "RunReleased",
     "RunResponsive",
     "RunStartFailed",
     "RunStarted",
+    "RunUnreachable",
     "RunUnresponsive",
+    "Whereabouts",
 ]
+
+
+class Whereabouts(NamedTuple):
+    """Where a run executes, if that is another process than the program's or its children."""
+
+    host: str
+    worker: str
+    """The name of the worker there, as its cluster knows it."""
+    pid: int
+    """Of the run's main process on that host; 0 while it is not known."""
 
 
 class RunStarted(NamedTuple):
@@ -46,6 +61,32 @@ class RunUnresponsive(NamedTuple):
     because: str = ""
 
 
+class RunPlaced(NamedTuple):
+    """A worker elsewhere has accepted the run. Comes again if the place is known more exactly."""
+
+    run: str
+    whereabouts: Whereabouts
+
+
+class RunUnreachable(NamedTuple):
+    """Nothing was heard of the run's worker since `since`, in monotonic seconds. The run may still be executing."""
+
+    run: str
+    since: float
+
+
+class RunReachable(NamedTuple):
+    """The run's worker was heard of again."""
+
+    run: str
+
+
+class RunReleased(NamedTuple):
+    """It is certain that nothing is left of a lost run, before the `stopped_by` of its RunEnded."""
+
+    run: str
+
+
 class RunResponsive(NamedTuple):
     """The run polled again."""
 
@@ -71,6 +112,9 @@ class RunEnded(NamedTuple):
     error: ErrorInfo | None
     was_requested: bool
     callback_ran: bool
+    stopped_by: float = 0.0
+    """Of `How.LOST`: the monotonic second by which whatever is left of the run has stopped. No run of its job begins
+    before, unless RunReleased comes earlier."""
 
 
 class CallbackFailed(NamedTuple):
