@@ -183,5 +183,3 @@ class WorkerProgram:
 
 def _report(entry: Entry) -> RunReportElsewhere | None:
     return decode("run", entry.data) if entry.kind in ("report", "log") else None
-
-

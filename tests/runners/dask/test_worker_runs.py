@@ -181,7 +181,10 @@ def test_a_task_that_is_not_there_names_the_host_the_interpreter_and_what_is_ins
             {"attempt": "first"},
             "cannot execute the run: the program broke the protocol: 'attempt' is 'first'; expected a whole number (on",
         ),
-        ({"options": {"user": "no-such-user"}}, "cannot start a process for job 'job': there is no user 'no-such-user'"),
+        (
+            {"options": {"user": "no-such-user"}},
+            "process for job 'job': there is no user 'no-such-user'",
+        ),
         ({"qualname": "no_such_task"}, "cannot find 'no_such_task' in module 'tests.support.dask_tasks'"),
     ],
 )
