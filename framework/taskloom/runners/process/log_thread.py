@@ -137,13 +137,13 @@ class RunLog:
 class LogThread:
     """The thread and its queue. Made with the first run of a runner; `close` lets it end when the queue is empty."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "taskloom-process-logs") -> None:
         # None ends the thread.
         self._queue: SimpleQueue[tuple[RunLog, LogEntry | Callable[[], object]] | None] = SimpleQueue()
         # The item that the thread has taken and not done yet.
         self._taken: list[tuple[RunLog, LogEntry | Callable[[], object]]] = []
         self._has_ended = Latch()
-        self._thread = KeptThread("taskloom-process-logs", self._step, self._failed)
+        self._thread = KeptThread(name, self._step, self._failed)
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if that is not possible."""
