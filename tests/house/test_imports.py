@@ -65,7 +65,7 @@ DOORWAYS = {
 }
 
 # Modules beside the doorway that may import a package, and why: a supervisor executes no other code of the house.
-EXEMPT = {("taskloom.worker.supervision.loop", "time"), ("taskloom.worker.supervision.memory", "time")}
+EXEMPT = {(f"taskloom.worker.supervision.{name}", "time") for name in ("lease", "loop", "memory")}
 
 # All that the core may import of the standard library: nothing here has a thread, a clock or does I/O.
 PURE = {
