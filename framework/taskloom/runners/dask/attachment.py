@@ -83,7 +83,7 @@ class Attachment:
         self._crew = Crew(cluster, self._joined, self._log)
         self._next_stack = 0
         self._is_closing = False
-        self._logs = LogThread("taskloom-dask-logs")
+        self._logs = LogThread(name="taskloom-dask-logs")
         self._log_tag = RunLog(self._logs, "", "", lambda: None)
         self._thread = ClusterThread(self._struck, DASK_LOGS.pass_on)
         self._logs.start()
@@ -225,7 +225,7 @@ class Attachment:
             for run in self._take_waiting():
                 run.start_failed(error.info())
             return
-        self._session = Session(self._cluster, session, self._thread, self.runs, lambda: secrets.token_hex(8))
+        self._session = Session(self._cluster, session, self._thread, self.runs)
         self._attached(attached, connection)
         for run in self._take_waiting():
             self._place(run)

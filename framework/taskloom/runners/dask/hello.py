@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from taskloom import __version__
@@ -52,14 +53,15 @@ class Hello(NamedTuple):
     pid: int = 0
     name: str = ""
     slots: int = 0
-    tasks: Mapping[str, str] = {}
+    tasks: Mapping[str, str] = MappingProxyType({})
     """The installed tasks, and the distribution that offers each."""
     problems: tuple[str, ...] = ()
     elder: tuple[ElderRuns, ...] = ()
 
     def worker(self, address: str) -> Worker:
         """Return the worker at this address."""
-        return Worker(address, self.name, self.host, self.pid, self.slots, frozenset(self.tasks))
+        # "" is the task of a job whose class or function no distribution offers: its module has to be there.
+        return Worker(address, self.name, self.host, self.pid, self.slots, frozenset({*self.tasks, ""}))
 
 
 def hello_text(session: str) -> str:

@@ -1,4 +1,4 @@
-"""What the processes of a run elsewhere report, as JSON data: an object whose first key names the report.
+"""The reports about a run elsewhere, as JSON data: an object whose first key names the report.
 
 The run is not in it: the other side knows which run it is about. A report takes at most LARGEST_REPORT bytes as JSON:
 longer texts are cut, as `taskloom.runners.wire` does.

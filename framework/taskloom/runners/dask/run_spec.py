@@ -48,7 +48,7 @@ def needed_task(order: RunOrder) -> str:
     A program may declare a job with a class or a function that no distribution offers.
     """
     reference = order.binding.reference
-    offered = _installed().get(order.task, ())
+    offered = _installed().get(order.task.rpartition("/")[2], ())
     return order.task if reference is not None and f"{reference.module}:{reference.qualname}" in offered else ""
 
 

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from taskloom.clock import mono
 from taskloom.runners.dask.connection import CallFailed, Connection
 from taskloom.runners.dask.protocol import placement_io as io
-from taskloom.runners.dask.protocol.messages import Reply, Request, from_json, to_json
+from taskloom.runners.dask.protocol.messages import Reply, Request
 from taskloom.runners.dask.protocol.placement import Placement
 from taskloom.runners.dask.run_spec import execution_text
-from taskloom.runners.process.deaths import explained
 from taskloom.runners.wire_lines import ProtocolError
 from taskloom.text import plural
 
@@ -41,7 +40,6 @@ class Session:
         session: str,
         thread: ClusterThread,
         runs: Mapping[str, RemoteRun],
-        random_id: Callable[[], str],
     ) -> None:
         self.id = session
         self.topic = f"taskloom-{session}"
@@ -53,7 +51,7 @@ class Session:
         self._cluster = cluster
         self._thread = thread
         self._runs = runs
-        self._placement = Placement(session, cluster.lease, random_id)
+        self._placement = Placement(session, cluster.lease)
         self._inputs: deque[io.Input] = deque()
         self._commands: list[io.Input] = []
         self._is_working = False
@@ -88,7 +86,7 @@ class Session:
     def published(self, address: str, text: str) -> None:
         """A worker has published a reply without being asked. What cannot be read is repeated in the next reply."""
         with suppress(ProtocolError):
-            self.put(io.Replied(address, 0, from_json(Reply, text)))
+            self.put(io.Replied(address, 0, Reply.from_json(text)))
 
     def task_ended(self, key: str, verdict: str, why: str) -> None:
         """A task of Dask has ended."""
@@ -106,7 +104,8 @@ class Session:
         self._is_working = True
         try:
             while self._inputs and not self.is_over:
-                for action in self._placement.handle(self._inputs.popleft(), mono()):
+                given, self._inputs = self._inputs, deque()
+                for action in self._placement.handle_all(given, mono()):
                     _CARRY_OUT[type(action)](self, action)
         finally:
             self._is_working = False
@@ -135,16 +134,15 @@ class Session:
     # -- actions on Dask
 
     def _submit(self, action: io.SubmitTask) -> None:
-        run = self._runs.get(action.run)
         text = execution_text(self.id, action.run, self._cluster.lease, action.spec)
         self._keys[action.key] = action.run
         try:
-            if self.connection is None or run is None:
+            if self.connection is None:
                 raise CallFailed("there is no connection to the Dask scheduler")
             self.connection.submit(action.key, text, action.workers, self._cluster.resources)
-        except Exception as error:  # noqa: BLE001 - Dask's; the run waits for another slot
+        except CallFailed as error:  # the run is submitted again
             self._keys.pop(action.key, None)
-            self._inputs.append(io.FutureEnded(action.run, "error", str(error), action.key))
+            self._inputs.append(io.FutureEnded(action.run, "cancelled", str(error), action.key))
 
     def _withdraw(self, action: io.WithdrawTask) -> None:
         if self.connection is not None:
@@ -165,7 +163,7 @@ class Session:
         try:
             if self.connection is None:
                 raise CallFailed("there is no connection to the Dask scheduler")
-            reply = from_json(Reply, await self.connection.request(address, to_json(request), within))
+            reply = Reply.from_json(await self.connection.request(address, request.to_json(), within))
             answer = io.Replied(address, request.seq, reply)
         except (CallFailed, ProtocolError) as error:
             answer = io.RequestFailed(address, request.seq, str(error))
