@@ -79,11 +79,13 @@ class Entry(NamedTuple):
 
     number: int
     kind: str
-    """`claim` (data: `run`), `report` (data: a JSON object of `taskloom.runners.dask.reports`), `gone` (no
+    """`claim` (data: `run`), `report` and `log` (data: a JSON object of `taskloom.runners.dask.reports`), `gone` (no
     process of the execution is left, and nothing follows), `left` (an execution without a grant has returned; data:
     `why` = denied, unclaimed, cancelled or closing)."""
     execution: str
     data: Mapping[str, Any]
+    line: int = 0
+    """Of `log`: counts the log lines of the agent from 1. After a gap, lines were dropped, because too many waited."""
 
 
 class Reply(NamedTuple):
@@ -95,8 +97,11 @@ class Reply(NamedTuple):
     stamp: float
     """Its monotonic clock at this moment."""
     entries: tuple[Entry, ...]
-    """The oldest entries that are not acknowledged, in order, at most about 256 KiB."""
+    """All entries after `after`, in order, until about 256 KiB are full. Numbers may be missing: an entry that a newer one
+    has overtaken, such as an older progress, is left out."""
     executions: Mapping[str, str]
     """Each execution that has not gone, and its phase: `claiming granted starting running ending`."""
     last: int
     """The number of the latest entry, sent or not."""
+    after: int = 0
+    """The entries begin after this number. A program that does not know all up to it cannot use them."""

@@ -1,8 +1,8 @@
 """The inputs and actions of `Placement`, the machine of one session in the program.
 
-    placement = Placement(session, lease, random_id)
-    actions = placement.handle(input, now)      # `now`: monotonic seconds of the program's host
-    placement.next_deadline()                   # inf for none
+placement = Placement(session, lease, random_id)
+actions = placement.handle(input, now)      # `now`: monotonic seconds of the program's host
+placement.next_deadline()                   # inf for none
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from taskloom.runners.dask.protocol.messages import Reply, Request
 
 __all__ = [
     "Action", "CancelRequested", "ClusterBack", "ClusterLost", "CommandRequested", "DropTask", "Ended", "FutureEnded",
-    "Input", "Lost", "Placed", "PlaceRun", "Reachable", "Released", "Replied", "Reported", "RequestFailed", "SendRequest",
+    "Input", "LinesDropped", "Lost", "Placed", "PlaceRun", "Reachable", "Released", "Replied", "Reported", "RequestFailed", "SendRequest",
     "SessionClosed", "StartFailed", "SubmitTask", "Tick", "Unreachable", "WithdrawTask", "Worker", "WorkerJoined",
     "WorkerLeft",
 ]  # fmt: skip
@@ -106,6 +106,8 @@ class FutureEnded(NamedTuple):
     run: str
     verdict: str
     why: str = ""
+    key: str = ""
+    """Of the task; "" means the run's latest one."""
 
 
 class SessionClosed(NamedTuple):
@@ -172,6 +174,13 @@ class Reported(NamedTuple):
     data: Mapping[str, Any]
 
 
+class LinesDropped(NamedTuple):
+    """So many log lines of runs on this worker were dropped there, because the program did not take them in time."""
+
+    worker: Worker
+    count: int
+
+
 class Unreachable(NamedTuple):
     """Nothing was heard of the run's worker for a ttl; `since`: when the last was heard."""
 
@@ -216,6 +225,6 @@ class Released(NamedTuple):
 
 
 Action = (
-    SubmitTask | WithdrawTask | DropTask | SendRequest | Placed | Reported | Unreachable | Reachable | StartFailed
+    SubmitTask | WithdrawTask | DropTask | SendRequest | Placed | Reported | LinesDropped | Unreachable | Reachable | StartFailed
     | Ended | Lost | Released
 )  # fmt: skip
