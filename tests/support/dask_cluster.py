@@ -200,7 +200,9 @@ class DaskCluster:
         names = {"ca_file": "tls_ca_file", "cert_file": "tls_client_cert", "key_file": "tls_client_key"}
         files = {names[name]: str(path) for name, path in self._tls.items()}
         security = distributed.Security(**files, require_encryption=True) if files else None
-        with distributed.Client(self.address, set_as_default=False, security=security, timeout=PATIENCE_SECONDS) as client:
+        with distributed.Client(
+            self.address, set_as_default=False, security=security, timeout=PATIENCE_SECONDS
+        ) as client:
             yield client
 
     def address_of(self, name: str) -> str:

@@ -9,22 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.cluster_bench import ClusterBench, MakeBench, MakeCluster, cluster_bench, options_for
-from tests.support.dask_cluster import SLOTS, DaskCluster
-
-
-@pytest.fixture(scope="session")
-def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """One cluster for all tests of this process that break nothing. Tests use `cluster`, which finds it whole."""
-    with DaskCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        cluster.add_workers("a", "b", slots=SLOTS)
-        yield cluster
-
-
-@pytest.fixture
-def cluster(cluster_process: DaskCluster) -> DaskCluster:
-    """A cluster with the workers `a` and `b` of ten slots each; the test leaves it as it is."""
-    cluster_process.replace_ended(slots=SLOTS)
-    return cluster_process
+from tests.support.dask_cluster import DaskCluster
 
 
 @pytest.fixture
