@@ -34,15 +34,15 @@ R = TypeVar("R")
 # Short, since the tests wait for the end of leases.
 TTL, GRACE, PERIOD = 3.0, 1.0, 1.0
 # For tests that keep all processors busy.
-CALM_LEASE = {"ttl": "20s", "grace": "5s", "period": "2s"}
+CALM_LEASE = {"ttl": 20.0, "grace": 5.0, "period": 2.0}
 
 MakeCluster = Callable[..., DaskCluster]
 """`make_cluster("a", "b", slots=4)`: names of workers and the options of `DaskCluster` and its workers."""
 
 
-def lease_of(ttl: float = TTL, grace: float = GRACE, period: float = PERIOD) -> dict[str, str]:
+def lease_of(ttl: float = TTL, grace: float = GRACE, period: float = PERIOD) -> dict[str, float]:
     """Return the option `lease` of a job."""
-    return {"ttl": f"{ttl:g}s", "grace": f"{grace:g}s", "period": f"{period:g}s"}
+    return {"ttl": ttl, "grace": grace, "period": period}
 
 
 def options_for(cluster: DaskCluster, **more: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_a_worker_that_joins_later_gets_runs(make_cluster: MakeCluster, make_ben
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     began = mono()
-    with cluster_bench(tmp_path / "marks", {"scheduler": address, "wait": "1s"}) as bench:
+    with cluster_bench(tmp_path / "marks", {"scheduler": address, "wait": 1.0}) as bench:
         said = refusal(bench)
 
     assert address in said
@@ -115,7 +115,7 @@ def test_a_cluster_that_comes_while_it_is_awaited(make_cluster: MakeCluster, tmp
     cluster = make_cluster()
     assert cluster.scheduler is not None
     cluster.scheduler.kill()
-    with cluster_bench(tmp_path / "marks", options_for(cluster, wait="60s"), 60.0) as bench:
+    with cluster_bench(tmp_path / "marks", options_for(cluster, wait=60.0), 60.0) as bench:
         run, _ = bench.begin(tasks.brief, "early")
         cluster.start_scheduler()
         cluster.add_workers("a")
@@ -124,7 +124,7 @@ def test_a_cluster_that_comes_while_it_is_awaited(make_cluster: MakeCluster, tmp
 
 
 def test_a_cancel_ends_a_run_that_waits_for_a_cluster(tmp_path: Path) -> None:
-    options = {"scheduler": f"tcp://127.0.0.1:{free_port()}", "wait": "100s"}
+    options = {"scheduler": f"tcp://127.0.0.1:{free_port()}", "wait": 100.0}
     with cluster_bench(tmp_path / "marks", options) as bench:
         run, _ = bench.begin(tasks.brief, "early")
         began = mono()
@@ -151,7 +151,7 @@ def test_a_certificate_that_the_cluster_does_not_accept(
 ) -> None:
     cluster = make_cluster("a", tls=write_certificates(tmp_path / "certificates"))
     others = write_certificates(tmp_path / "others")
-    bench = make_bench(cluster, tls={name: str(path) for name, path in others.items()}, wait="3s")
+    bench = make_bench(cluster, tls={name: str(path) for name, path in others.items()}, wait=3.0)
 
     said = refusal(bench)
 
