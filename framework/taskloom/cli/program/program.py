@@ -29,6 +29,7 @@ from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_f
 from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.messages import Message
+from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.settings import RunSettings
@@ -105,6 +106,7 @@ class Program:
         self._process = SharedProcess()
         self._control = ProgramControl()
         self._history = ProgramHistory()
+        self._notifications = ProgramNotifications()
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
@@ -181,6 +183,7 @@ class Program:
                 self._shown,
                 self._control,
                 self._history,
+                self._notifications,
                 self._events.sink,
                 is_verbose=self._is_verbose,
             )
@@ -212,6 +215,7 @@ class Program:
         self._open_control_and_history(files, undo)
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
+        self._notifications.learn(selection.specs)
         self._control.log_place(console)
         self._history.begin(console, selection.specs)
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
@@ -230,10 +234,13 @@ class Program:
             reload=self._reloader.request,
             shutdown=lambda within, reason: self._queue.put(partial(self._stopping.begin_by_request, within, reason)),
             history=self._history,
+            notifications=self._notifications.as_json,
         )
         undo.callback(self._control.close)
         undo.callback(self._history.close, ExitCode.UNUSABLE)
         self._history.open(info, self._scheduler, self._shown.logs.ring, is_fresh=self._is_fresh)
+        undo.callback(self._notifications.close)
+        self._notifications.open(self._settings.notify, info, self._masker, self._console, self._history)
         self._control.start()
 
     def _learn_settings(self, selection: Selection) -> None:
@@ -260,6 +267,7 @@ class Program:
         self._masker.learn(selection.secrets)
         prepare_for_processes(selection.specs)
         self._watcher.watch_jobs(selection.specs)
+        self._notifications.learn(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run
@@ -378,6 +386,7 @@ class Program:
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
         self._feed.close(self._console, self._stopping.deadline)
+        self._notifications.finish(self._console, self._stopping.deadline)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._final.await_threads(report, self._wait_for_threads)
