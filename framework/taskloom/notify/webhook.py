@@ -36,6 +36,10 @@ def sign(secret: str, timestamp: int, body: bytes) -> str:
     return "v1=" + hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
 
 
+class _NoReply(Exception):
+    """The connection has ended too early."""
+
+
 class WebhookTransport:
     """The webhook of one receiver. Certificates are verified as `ssl.create_default_context` does."""
 
@@ -56,15 +60,17 @@ class WebhookTransport:
         try:
             self._post(self._request(number, body), until)
         except TimeoutError:
-            if self._is_aborted:
-                raise NotSent(_ABORTED) from None
-            raise NotSent(f"no answer within {duration(max(0.0, until - began), is_rounded=True)}") from None
+            raise self._failed(f"no answer within {duration(max(0.0, until - began), is_rounded=True)}") from None
         except ssl.SSLCertVerificationError as error:
             raise NotSent(f"its certificate is not valid: {printable(error.verify_message)}") from None
         except (OSError, UnicodeError) as error:
-            if self._is_aborted:
-                raise NotSent(_ABORTED) from None
-            raise NotSent(_words(error)) from None
+            raise self._failed(_words(error)) from None
+        except _NoReply as error:
+            raise self._failed(str(error)) from None
+
+    def _failed(self, reason: str) -> NotSent:
+        """Return the failure of a connection; an abort looks like one."""
+        return NotSent(_ABORTED if self._is_aborted else reason)
 
     def abort(self) -> None:
         """Break the connection off, and make no other one."""
@@ -159,7 +165,7 @@ def _exchange(sock: socket.socket, request: bytes, until: float) -> bytes:
         sock.settimeout(_left(until))
         more = sock.recv(4096)
         if not more:
-            raise NotSent("it closed the connection without a reply")
+            raise _NoReply("it closed the connection without a reply")
         read += more
 
 

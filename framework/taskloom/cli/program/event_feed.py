@@ -26,11 +26,11 @@ class EventFeed:
         self,
         scheduler: Scheduler,
         shown: ProgramOutput,
+        *,
         control: ProgramControl,
         history: ProgramHistory,
         notifications: ProgramNotifications,
         sink: EventSink | None,
-        *,
         is_verbose: bool,
     ) -> None:
         self._shown = shown

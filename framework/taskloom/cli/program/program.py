@@ -156,8 +156,7 @@ class Program:
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
-        self._watcher.watch_jobs(selection.specs)
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         self._history.choose(self._settings.history, selection.specs, self._masker)
         self._scheduler = Scheduler(
             stop_within=self._stop_within, on_stopping=self._on_stopping, log=False, memory=self._history.memory
@@ -181,10 +180,10 @@ class Program:
             self._feed = EventFeed(
                 self._scheduler,
                 self._shown,
-                self._control,
-                self._history,
-                self._notifications,
-                self._events.sink,
+                control=self._control,
+                history=self._history,
+                notifications=self._notifications,
+                sink=self._events.sink,
                 is_verbose=self._is_verbose,
             )
         with needed("import its modules"):
@@ -215,7 +214,6 @@ class Program:
         self._open_control_and_history(files, undo)
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
-        self._notifications.learn(selection.specs)
         self._control.log_place(console)
         self._history.begin(console, selection.specs)
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
@@ -255,6 +253,12 @@ class Program:
             self._stop_within = self._settings.stop_within
             self._watcher.allow(self._stop_within)
 
+    def _learn_jobs(self, selection: Selection) -> None:
+        """Prepare the watcher, the masking and the notifications for jobs that are added soon."""
+        self._masker.learn(selection.secrets)
+        self._watcher.watch_jobs(selection.specs)
+        self._notifications.learn(selection.specs)
+
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
@@ -264,10 +268,8 @@ class Program:
 
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         prepare_for_processes(selection.specs)
-        self._watcher.watch_jobs(selection.specs)
-        self._notifications.learn(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run
