@@ -40,7 +40,7 @@ def ends(pid: int) -> bool:
 
 
 def descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
 def test_the_message_is_on_standard_input_and_its_id_in_the_environment(tmp_path: Path) -> None:
@@ -74,7 +74,9 @@ def test_a_large_message_that_is_not_read_holds_up_nothing() -> None:
 
 
 def test_an_endless_standard_error_is_read_and_forgotten() -> None:
-    assert send("sh", "-c", "head -c 3000000 /dev/zero >&2; echo >&2; echo the end >&2; exit 1") == "exit code 1: the end"
+    assert (
+        send("sh", "-c", "head -c 3000000 /dev/zero >&2; echo >&2; echo the end >&2; exit 1") == "exit code 1: the end"
+    )
 
 
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -102,7 +104,9 @@ def test_a_child_that_keeps_standard_error_open_holds_up_nothing() -> None:
 def test_an_abort_kills_the_command_and_starts_no_other_one(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    transport = CommandTransport([sys.executable, "-c", f"open({str(fifo)!r}, 'w').close(); import time; time.sleep(1000)"])
+    transport = CommandTransport(
+        [sys.executable, "-c", f"open({str(fifo)!r}, 'w').close(); import time; time.sleep(1000)"]
+    )
     reasons: list[str] = []
 
     def send_for_long() -> None:

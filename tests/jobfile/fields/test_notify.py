@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from taskloom.jobfile import check
-from taskloom.jobfile.fields.notify import DEFAULT_KINDS, Kind, ReceiverSetting, Receivers
+from taskloom.jobfile.fields.notify import DEFAULT_KINDS, Kind, Receivers, ReceiverSetting
 from taskloom.jobfile.fields.settings import SETTINGS
 
 HOOK = "https://example.com/hook"
@@ -66,42 +66,53 @@ def message_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("{command: [x]}", "cannot use {command: [x]} as notify; expected a list of receivers, each with a command "
-         "or a webhook (begin each receiver with a dash)"),
+        ("{command: [x]}", (
+         "cannot use {command: [x]} as notify; expected a list of receivers, each with a command "
+         "or a webhook (begin each receiver with a dash)")),
         ("[x]", f"cannot use 'x' as notify.0; expected {FORMS}"),
         ("[{on: [failed]}]", "cannot use a receiver with neither a command nor a webhook; expected one of them"),
         (f"[{{command: [x], webhook: '{HOOK}'}}]",
          "cannot use a receiver with both a command and a webhook; expected one of them"),
         ("[{command: [x], secret: y}]",
          "cannot use a secret with a command; it signs what is sent to a webhook"),
-        ("[{command: x -v}]", "cannot use 'x -v' as notify.0.command; expected a list of the program and its arguments "
-         "(write [x, -v])"),
+        ("[{command: x -v}]", (
+         "cannot use 'x -v' as notify.0.command; expected a list of the program and its arguments "
+         "(write [x, -v])")),
         ("[{command: []}]", "cannot use [] as notify.0.command; expected a list of the program and its arguments"),
         ("[{command: [x, 1]}]", "cannot use 1 as notify.0.command.1; expected text (quote it to make it text)"),
         ("[{webhook: example.com}]",
          "cannot use 'example.com' as notify.0.webhook; expected a URL such as https://example.com/hook"),
         ("[{webhook: 'ftp://secret.example'}]",
          "cannot use 'ftp://...' as notify.0.webhook; expected a URL that begins with https:// or http://"),
-        ("[{webhook: 'https://a:b@c/d'}]", "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
+        ("[{webhook: 'https://a:b@c/d'}]", (
+         "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
          "https://example.com/hook (it has a user name, which would not be sent; a signature by 'secret' proves who "
-         "sends)"),
-        ("[{webhook: 'https://'}]", "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
-         "https://example.com/hook (its host or its port is missing)"),
-        ("[{webhook: 'https://a:x/'}]", "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
-         "https://example.com/hook (its host or its port cannot be read)"),
-        ("[{webhook: 'https://a/b c'}]", "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
-         "https://example.com/hook (a blank, or a character that is not ASCII, is written as %20, %C3%A9 and so on)"),
-        ("[{webhook: 'https://a/b', secret: 5}]", "cannot use what is not text as notify.0.secret; expected text, such "
-         "as ${file:hook-secret} (quote it to make it text)"),
-        ("[{command: [x], on: [faild]}]", "cannot use 'faild' as notify.0.on.0; expected failed, gave_up, overdue, "
-         "flapping, unresponsive, missed, history_degraded or recovered (did you mean 'failed'?)"),
-        ("[{command: [x], on: failed}]", "cannot use 'failed' as notify.0.on; expected a list of failed, gave_up, "
-         "overdue, flapping, unresponsive, missed, history_degraded, recovered (write [failed])"),
-        ("[{command: [x], on: []}]", "cannot use an empty list as on; expected failed, gave_up, overdue, flapping, "
-         "unresponsive, missed, history_degraded, recovered"),
+         "sends)")),
+        ("[{webhook: 'https://'}]", (
+         "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
+         "https://example.com/hook (its host or its port is missing)")),
+        ("[{webhook: 'https://a:x/'}]", (
+         "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
+         "https://example.com/hook (its host or its port cannot be read)")),
+        ("[{webhook: 'https://a/b c'}]", (
+         "cannot use 'https://...' as notify.0.webhook; expected a URL such as "
+         "https://example.com/hook (a blank, or a character that is not ASCII, is written as %20, %C3%A9 and so on)")),
+        ("[{webhook: 'https://a/b', secret: 5}]", (
+         "cannot use what is not text as notify.0.secret; expected text, such "
+         "as ${file:hook-secret} (quote it to make it text)")),
+        ("[{command: [x], on: [faild]}]", (
+         "cannot use 'faild' as notify.0.on.0; expected failed, gave_up, overdue, "
+         "flapping, unresponsive, missed, history_degraded or recovered (did you mean 'failed'?)")),
+        ("[{command: [x], on: failed}]", (
+         "cannot use 'failed' as notify.0.on; expected a list of failed, gave_up, "
+         "overdue, flapping, unresponsive, missed, history_degraded, recovered (write [failed])")),
+        ("[{command: [x], on: []}]", (
+         "cannot use an empty list as on; expected failed, gave_up, overdue, flapping, "
+         "unresponsive, missed, history_degraded, recovered")),
         ("[{command: [x], within: 6m}]", "cannot use '6m' as notify.0.within; expected at most 5m"),
-        ("[{command: [x], with: 5s}]", "cannot find 'with' in notify.0; known: command, webhook, secret, on, labels, "
-         "within, every (did you mean 'within'?)"),
+        ("[{command: [x], with: 5s}]", (
+         "cannot find 'with' in notify.0; known: command, webhook, secret, on, labels, "
+         "within, every (did you mean 'within'?)")),
         (f"[{', '.join(['{command: [x]}'] * 17)}]", "cannot notify 17 receivers; expected at most 16"),
     ],
 )  # fmt: skip
