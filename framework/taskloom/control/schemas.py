@@ -169,6 +169,17 @@ _HISTORY = _object(
     },
 )
 
+_RECEIVER = _object(
+    "A receiver of notifications.",
+    {
+        "name": _text("What it is, such as `webhook example.com`."),
+        "reason": _text("Why the last try to send has failed; empty if it has not."),
+        "sent": {**_COUNT, "description": "Messages that were sent."},
+        "queued": {**_COUNT, "description": "Notifications that wait, or are being sent."},
+        "lost": {**_COUNT, "description": "Notifications that could not be sent."},
+    },
+)
+
 _LINE = _object(
     "One log line.",
     {"at": _INSTANT, "level": _TEXT, "job": _TEXT, "run": _or_null(_RUN), "text": _TEXT, "seq": _COUNT},
@@ -275,6 +286,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
             ),
             "history": _HISTORY,
+            "notifications": _list(_RECEIVER),
         },
     ),
     "Reload": _object(
