@@ -21,6 +21,7 @@ from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.run_reports import RunEnded
+from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.dask.attach import Attached, attach
 from taskloom.runners.dask.cluster_thread import ClusterThread
 from taskloom.runners.dask.connection import Connect, Connection
@@ -34,7 +35,6 @@ from taskloom.runners.dask.remote_run import RemoteRun, explained
 from taskloom.runners.dask.run_spec import needed_task, spec_of
 from taskloom.runners.dask.session import Session
 from taskloom.runners.error_info import describe
-from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.process.log_thread import LogThread, RunLog
 from taskloom.sync.waker import Waker
 

@@ -75,7 +75,7 @@ class ClusterThread:
     def leave_behind(self) -> None:
         """Called in a forked child: let none of our connections live on there.
 
-        Each number stays in use, for nothing: an object of the parent may still close it, and must not hit another file.
+        Each number stays in use, for nothing: an object of the parent may still close it, and must not hit a new file.
         """
         self._has_ended.open()
         numbers = {key.fd for key in list((self._selector.get_map() or {}).values())}

@@ -29,9 +29,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Crew:
     """The workers. `joined` is called with each that can be used, `warn` with a format and its values."""
 
-    def __init__(
-        self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]
-    ) -> None:
+    def __init__(self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]) -> None:
         self.hellos: dict[str, Hello] = {}
         """Of the workers that can be used, by address."""
         self._cluster = cluster

@@ -15,14 +15,15 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from taskloom.runners.dask.dask_client import DaskClient, Security
+from taskloom.runners.dask.dask_client import DaskClient
 from taskloom.runners.dask.extra import INSTALL
 from taskloom.runners.dask.hello import CannotAttach
 from taskloom.runners.process.worker_command import sent_path
 from taskloom.text import to_json
 
 if TYPE_CHECKING:
-    from taskloom.clock import Clock
+    from distributed import Security
+
     from taskloom.runners.dask.connection import Listener
     from taskloom.runners.dask.options import Cluster
 
@@ -136,7 +137,10 @@ def _end(host: subprocess.Popen[bytes], within: float) -> None:
 
 def _new_certificates() -> Security:
     """Return certificates that only this cluster accepts. Raises CannotAttach."""
+    from distributed import Security
+
     try:
-        return Security.temporary()
+        made: Security = Security.temporary()
+        return made
     except ImportError:
         raise CannotAttach(f"cannot start a local cluster: cryptography is not installed; {INSTALL}") from None

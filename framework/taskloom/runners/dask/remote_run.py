@@ -226,7 +226,7 @@ class RemoteRun:
         if verdict is None:
             error = explained("ProcessLost", "its worker says that it has ended, and not how")
             return RunEnded(run, How.LOST, error, was_requested, callback_ran=False, stopped_by=mono())
-        if verdict.was_requested and not was_requested or verdict.how is How.KILLED and not was_requested:
+        if not was_requested and (verdict.was_requested or verdict.how is How.KILLED):
             return self._stopped_by_worker(verdict)
         if verdict.how is How.NOT_ENTERED and not verdict.was_requested:
             return RunStartFailed(run, explained("ProtocolError", "its worker did not begin the run"))
@@ -238,8 +238,8 @@ class RemoteRun:
     def _stopped_by_worker(self, verdict: RunEnded) -> Verdict:
         """Return the failure of a run that its worker has stopped by itself: this program has not asked for it."""
         message = (
-            f"its worker {self.place()} has stopped it: the worker is closing, or has heard nothing of this program for "
-            f"longer than the lease of {self.options.cluster.lease.ttl:g} s"
+            f"its worker {self.place()} has stopped it: the worker is closing, or has heard nothing of this program "
+            f"for longer than the lease of {self.options.cluster.lease.ttl:g} s"
         )
         if verdict.error is not None:
             message = f"{message} ({verdict.error})"
@@ -303,8 +303,8 @@ class RemoteRun:
         if not self.is_placed and not self._is_concluded:
             self.verdict = RunStartFailed(self.order.run, error)
         elif self.verdict is None or not self._is_concluded:
-            requested = self.token.is_requested
-            self.verdict = RunEnded(self.order.run, How.LOST, error, requested, callback_ran=False, stopped_by=stopped_by)
+            lost = RunEnded(self.order.run, How.LOST, error, self.token.is_requested, callback_ran=False)
+            self.verdict = lost._replace(stopped_by=stopped_by)
         self._is_concluded = True
         self.report_end()
 

@@ -182,7 +182,7 @@ class Session:
             run.reported(action.data)
 
     def _lines_dropped(self, action: io.LinesDropped) -> None:
-        lines = plural(action.count, "log line")
+        lines = plural(action.lines, "log line")
         text = f"{lines} of runs on {action.worker.name} were dropped there: this program did not take them in time"
         for run in self._runs.values():
             place = run.handle.whereabouts
