@@ -43,6 +43,7 @@ from taskloom.runners.dask.protocol.placement_io import (
     WorkerLeft,
 )
 from taskloom.runners.dask.protocol.runs import PlacedRun, RunState
+from taskloom.text import duration, measured
 
 __all__ = ["Placement"]
 
@@ -286,13 +287,15 @@ class Placement:
             self._deadlines.plan(("silence", address), lost_at)
         else:
             worker = link.worker
-            silent = f"nothing was heard of its worker {worker.name} on {worker.host} for {now - link.heard_at:.0f} s"
+            silent = (
+                f"nothing was heard of its worker {worker.name} on {worker.host} for {measured(now - link.heard_at)}"
+            )
             self._all.lose_all(link, silent, now)
 
     def _end_kill(self, run_id: str, now: float) -> None:
         run = self._all.runs[run_id]
         link, execution = self._all.links[run.address], run.execution
-        self._all.lose(run, f"it was killed, and that was not confirmed within {_KILL_SECONDS:g} s", now)
+        self._all.lose(run, f"it was killed, and that was not confirmed within {duration(_KILL_SECONDS)}", now)
         self._all.send(link, Command(CommandKind.KILL, execution))
 
     def _end_pause(self, run_id: str, now: float) -> None:
