@@ -29,7 +29,7 @@ TIERS = (
     {"worker"},
     {"scheduler", "job", "jobfile", "invariants"},
     {"observe", "simulation", "testing"},
-    {"control", "history"},
+    {"control", "history", "notify"},
     {"cli", "web"},
     {"__main__"},
 )

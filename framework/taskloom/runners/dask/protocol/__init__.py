@@ -13,6 +13,6 @@ Words:
 - The *lease* of a session at an agent ends `ttl` seconds after the latest *stamp* of the agent's own clock that the
   program has sent back to it. So a request that arrives late extends nothing, and the program knows a true bound: what
   it has not heard of for `ttl + grace` has stopped.
-- An *entry* is something that has happened at an agent. Entries are numbered, and kept until the program acknowledges them:
-  a lost message loses nothing.
+- An *entry* is something that has happened at an agent. Entries are numbered, and kept until the program
+  acknowledges them: a lost message loses nothing.
 """
