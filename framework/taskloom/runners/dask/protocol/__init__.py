@@ -2,7 +2,7 @@
 
 `Placement` is in the program, one for each cluster. `Agent` is in each worker process, one for each program that uses
 it. Either takes one input and the time, changes its state, and returns actions: `handle(input, now) -> list of actions`
-and `next_deadline() -> monotonic seconds` are the whole interface. What crosses the network stands in `messages`.
+and `next_deadline() -> monotonic seconds` are the whole interface. `messages` has the records that cross the network.
 
 Words:
 - A *session* is one program on one cluster, from its attach to its end: a random id.

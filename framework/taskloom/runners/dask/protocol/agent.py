@@ -41,6 +41,7 @@ from taskloom.runners.dask.protocol.agent_io import (
 from taskloom.runners.dask.protocol.deadlines import Deadlines, Key
 from taskloom.runners.dask.protocol.journal import Journal
 from taskloom.runners.dask.protocol.messages import Command, CommandKind, EntryKind, Lease, Phase, Reply, Request
+from taskloom.text import duration
 
 __all__ = ["Agent"]
 
@@ -203,7 +204,7 @@ class Agent:
         self._leave(self._executions[key[1]], "unclaimed")
 
     def _end_lease(self, key: Key, now: float) -> None:
-        why = f"the lease has ended: nothing was heard of the program for {self._terms.ttl:g} s"
+        why = f"the lease has ended: nothing was heard of the program for {duration(self._terms.ttl)}"
         for execution in self._executions.values():
             if execution.phase != Phase.CLAIMING:
                 self._stop(execution, why, self._lease_end)

@@ -26,7 +26,7 @@ _MARGIN_SECONDS = 1.0
 
 
 class Assignments:
-    """What a placement knows. `actions` collects what is to be done."""
+    """The state of a placement. `actions` collects the actions of one input."""
 
     def __init__(self, lease: Lease) -> None:
         self.links: dict[str, Link] = {}

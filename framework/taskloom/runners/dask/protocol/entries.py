@@ -1,4 +1,4 @@
-"""What a placement does with the entries of an agent."""
+"""Applies the entries of agents to the runs of a placement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Entries"]
 
 
 class Entries:
-    """Applies each entry of each agent once, in order."""
+    """Each entry of each agent counts once, in order."""
 
     def __init__(self, assignments: Assignments) -> None:
         self._all = assignments

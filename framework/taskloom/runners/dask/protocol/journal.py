@@ -1,4 +1,4 @@
-"""What an agent has to report: numbered entries, kept until the program acknowledges them, in bounded memory.
+"""The entries of an agent: numbered, kept until the program acknowledges them, in bounded memory.
 
 Of the polls, the progress and the processes of an execution only the latest entry is kept. The log lines take at most
 LOG_BYTES; then the oldest are dropped, and the gap in their own count lets the program know. All other entries are few.

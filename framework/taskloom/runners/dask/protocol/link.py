@@ -1,4 +1,4 @@
-"""What a placement knows of one worker, and its requests to the agent there."""
+"""One worker as a placement knows it, and the requests to the agent there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the network: a request to an agent, its reply, and the entries that report what happened there.
+"""The records that cross the network: a request to an agent, its reply, and the entries that report events there.
 
 All is JSON data. `to_json` and `from_json` are exact inverses; `from_json` raises `taskloom.runners.wire.ProtocolError`
 for anything else. Unknown keys are ignored, so that a newer side may add some. No wall clock decides anything.
@@ -31,7 +31,7 @@ PROTOCOL = 1
 
 
 class CommandKind:
-    """What a program wants of one execution. The texts cross the network."""
+    """The kinds of a Command. The texts cross the network."""
 
     GRANT = "grant"
     DENY = "deny"
@@ -103,7 +103,7 @@ class Request(NamedTuple):
 
 
 class EntryKind:
-    """What an entry says. The texts cross the network."""
+    """The kinds of an Entry. The texts cross the network."""
 
     CLAIM = "claim"
     REPORT = "report"

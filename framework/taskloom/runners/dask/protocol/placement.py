@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from math import inf
 from typing import Any
@@ -43,6 +43,7 @@ from taskloom.runners.dask.protocol.placement_io import (
     WorkerLeft,
 )
 from taskloom.runners.dask.protocol.runs import PlacedRun, RunState
+from taskloom.text import duration, measured
 
 __all__ = ["Placement"]
 
@@ -81,10 +82,15 @@ class Placement:
 
     def handle(self, given: Input, now: float) -> list[Action]:
         """Take one input at `now`, monotonic seconds of this host, and return what is to be done, in order."""
+        return self.handle_all((given,), now)
+
+    def handle_all(self, given: Iterable[Input], now: float) -> list[Action]:
+        """Take inputs of the same moment, in order: the commands among them are one request to each worker."""
         self._all.actions = []
         while (key := self._deadlines.pop_due(now)) is not None:
             _DUE[key[0]](self, key[1], now)
-        _HANDLERS[type(given)](self, given, now)
+        for each in given:
+            _HANDLERS[type(each)](self, each, now)
         if self._cluster is _Cluster.CONNECTED:
             self._admit(now)
             self._send(now)
@@ -286,13 +292,15 @@ class Placement:
             self._deadlines.plan(("silence", address), lost_at)
         else:
             worker = link.worker
-            silent = f"nothing was heard of its worker {worker.name} on {worker.host} for {now - link.heard_at:.0f} s"
+            silent = (
+                f"nothing was heard of its worker {worker.name} on {worker.host} for {measured(now - link.heard_at)}"
+            )
             self._all.lose_all(link, silent, now)
 
     def _end_kill(self, run_id: str, now: float) -> None:
         run = self._all.runs[run_id]
         link, execution = self._all.links[run.address], run.execution
-        self._all.lose(run, f"it was killed, and that was not confirmed within {_KILL_SECONDS:g} s", now)
+        self._all.lose(run, f"it was killed, and that was not confirmed within {duration(_KILL_SECONDS)}", now)
         self._all.send(link, Command(CommandKind.KILL, execution))
 
     def _end_pause(self, run_id: str, now: float) -> None:

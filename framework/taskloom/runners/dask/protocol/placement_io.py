@@ -210,7 +210,7 @@ class Ended(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Nobody can confirm that the run has ended. Whatever is left of it has stopped by `stopped_by`, in monotonic
+    """It cannot be confirmed that the run has ended. Whatever is left of it has stopped by `stopped_by`, in monotonic
     seconds of the program's host."""
 
     run: str

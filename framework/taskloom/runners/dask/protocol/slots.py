@@ -20,7 +20,7 @@ class Slots:
     """Admits a run while the runs in flight are fewer than the slots of the workers that have its task.
 
     The one that has waited longest goes first. Tasks are grouped by the workers that have them; on equal workers all
-    runs share one count. Where groups overlap, more runs may be admitted than there are slots: Dask then queues them.
+    runs share one count. If groups overlap, more runs may be admitted than there are slots: Dask then queues them.
     """
 
     def __init__(self) -> None:
