@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES
+from taskloom.jobfile.fields.metrics import METRICS
 from taskloom.jobfile.fields.spec import Field, Loc, Spec
 from taskloom.text import did_you_mean, duration
 
@@ -111,6 +112,13 @@ SETTINGS: Mapping[str, Field] = {
             "Whether the program records its runs in a database: true, false, the path (with a '/') or URL of the "
             f"database, or a mapping of url, keep (default {duration(KEEP_SECONDS)}) and size (default "
             f"{SIZE_BYTES >> 20}MiB). By default true if the extra `history` is installed.",
+        ),
+        Field(
+            "metrics",
+            METRICS,
+            "",
+            "The address at which the program gives metrics and answers probes, for everyone who can reach it: "
+            "HOST:PORT, [IPV6]:PORT or unix:///PATH. By default there is none.",
         ),
     )
 }
