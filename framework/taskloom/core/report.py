@@ -12,6 +12,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import (
     ErrorInfo,
     Hold,
+    JobSpec,
     JobState,
     Moment,
     Otherwise,
@@ -118,6 +119,8 @@ class JobReport:
     """The `within` of its join policy, in seconds."""
     starts: StartMode = StartMode.AUTO
     """Whether it starts by itself, or by a user only."""
+    starts_at_once: bool = False
+    """Whether it starts with the program: by itself, without a delay and without a schedule."""
     family: str = ""
     replica: int = 1
     labels: tuple[str, ...] = ()
@@ -316,6 +319,7 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "is_unresponsive": run is not None and run.unresponsive is not None and run.ended is None,
         "within": job.spec.join.within,
         "starts": job.spec.start.mode,
+        "starts_at_once": _starts_at_once(job.spec),
         "family": job.spec.family,
         "replica": job.spec.replica,
         "labels": job.spec.labels,
@@ -325,6 +329,10 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "unreachable_since": run.unreachable.wall if run is not None and run.unreachable and not run.ended else None,
         "blocked_until": run.stopped_by.wall if run is not None and run is job.run and run.stopped_by else None,
     }
+
+
+def _starts_at_once(spec: JobSpec) -> bool:
+    return spec.start.mode is StartMode.AUTO and not spec.start.delay_seconds and spec.schedule is None
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
