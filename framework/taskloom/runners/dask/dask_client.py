@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.runners.dask.connection import CallFailed, Listener, SeenWorker
 from taskloom.runners.dask.dask_logs import DASK_LOGS, attributed_logs
 from taskloom.runners.dask.hello import CannotAttach
+from taskloom.text import duration
 
 with attributed_logs(DASK_LOGS, is_imported="distributed" in sys.modules):
     from distributed import Client, Future, Security
@@ -69,7 +70,7 @@ class DaskClient:
 
     async def connect(self, address: str, security: Security, within: float) -> None:
         """Connect to this address. Raises CannotAttach."""
-        # What the versions mean for us, the hello decides. Set each time: others may reset the filters.
+        # The hello decides about versions. Set each time: others may reset the filters.
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)
         client: Any = None
         try:
@@ -115,8 +116,8 @@ class DaskClient:
             return f"cannot use {name}: TLS: {text}; see that ca_file has signed the certificates of both sides"
         if isinstance(cause, TimeoutError | asyncio.TimeoutError):
             hint = "" if address.startswith("tls:") else "; a scheduler with TLS needs tls:// and certificates"
-            return f"cannot reach {name}: no answer within {within:g} s{hint}"
-        return f"cannot reach {name} within {within:g} s: {text}"
+            return f"cannot reach {name}: no answer within {duration(within)}{hint}"
+        return f"cannot reach {name} within {duration(within)}: {text}"
 
     # -- calls
 
@@ -261,7 +262,7 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
         async with asyncio.timeout(within):
             return await call
     except TimeoutError:
-        raise CallFailed(f"no answer within {within:g} s") from None
+        raise CallFailed(f"no answer within {duration(within)}") from None
     except CallFailed:
         raise
     except Exception as error:  # noqa: BLE001 - whatever was raised there

@@ -1,4 +1,4 @@
-"""What Dask logs in this program: a few of its warnings reach the program's log, attributed to it, in one line each.
+"""The log lines of Dask: a few of its warnings reach the program's log, attributed to it, in one line each.
 
 Importing `distributed` gives its loggers handlers that write to standard error, with tracebacks of losses that the
 runner itself reports. A program that has imported it before has decided about them, and nothing is changed.

@@ -60,8 +60,11 @@ class DaskWorker:
         return task is not None and task.state == _GIVEN_UP
 
     def publish(self, topic: str, text: str) -> None:
-        """Send a text to all clients that have subscribed to the topic. Never blocks."""
-        self._worker.log_event(topic, text)
+        """Send a text to all clients that have subscribed to the topic. Never blocks.
+
+        In a mapping: the Dask scheduler adds the address of this worker to it.
+        """
+        self._worker.log_event(topic, {"reply": text})
 
     @property
     def _status(self) -> str:

@@ -19,7 +19,7 @@ from taskloom.runners.dask.dask_client import DaskClient
 from taskloom.runners.dask.extra import INSTALL
 from taskloom.runners.dask.hello import CannotAttach
 from taskloom.runners.process.worker_command import sent_path
-from taskloom.text import to_json
+from taskloom.text import duration, to_json
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -53,7 +53,9 @@ class LocalCluster(DaskClient):
             async with asyncio.timeout(within):
                 found = await self._first_line(host)
         except TimeoutError:
-            raise CannotAttach(f"cannot start {self._cluster.shown}: it is not there after {within:g} s") from None
+            raise CannotAttach(
+                f"cannot start {self._cluster.shown}: it is not there after {duration(within)}"
+            ) from None
         if "address" not in found:
             raise CannotAttach(f"cannot start {self._cluster.shown}: {found.get('error', 'its process has ended')}")
         left = max(1.0, within - (asyncio.get_running_loop().time() - started))
