@@ -1,7 +1,7 @@
 """One granted execution in a worker: its processes, below a supervisor, and what they report.
 
-The commands and `see_processes` are for the thread of the agent. The messages of the processes come on the threads of the
-process runner, and go to the agent as inputs: each of these calls is short, and none blocks.
+The commands and `see_processes` are for the thread of the agent. The messages of the processes come on the threads of
+the process runner, and go to the agent as inputs: each of these calls is short, and none blocks.
 """
 
 from __future__ import annotations
