@@ -106,6 +106,8 @@ class RemoteRun:
         self._is_started = self._is_ready = False
         self._polls = 0
         self._failed_callbacks = 0
+        # Until a worker begins it, the run is waiting: its poll age counts from the start, and not from the queue.
+        token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
 
     # -- where it is
 
@@ -155,6 +157,7 @@ class RemoteRun:
             return
         self._is_started, self._is_ready = True, started.is_ready
         self.handle.gauges.begun = mono()
+        self.token.update_remote(has_polled=True, is_waiting=False, is_wakeable=False)
         self._report(started)
 
     def _take_ready(self, ready: RunReady) -> None:
