@@ -107,6 +107,16 @@ _STATUS = _object(
         "family": _text("The name in the declaration: that of the job, or of all its replicas."),
         "replica": _COUNT,
         "labels": _list(_TEXT),
+        "whereabouts": _or_null(
+            _object(
+                "The place of its last run, if that executes elsewhere, or did.",
+                {"host": _TEXT, "worker": _TEXT, "pid": {**_COUNT, "description": "0 while it is not known."}},
+            )
+        ),
+        "unreachable_since": _or_null({**_INSTANT, "description": "Since when nothing is heard of its run."}),
+        "blocked_until": _or_null(
+            {**_INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
+        ),
         "poll_age": _or_null(_SECONDS),
         "worst_gap": _or_null(_SECONDS),
         "wakeable": _FLAG,
@@ -334,6 +344,12 @@ SCHEMAS: Mapping[str, Schema] = {
             "jobs": _list({"type": "object"}),
             "survivors": _list({"type": "object"}),
             "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
+            "lost": _list(
+                _object(
+                    "A lost run of which something may still be executing, for so many seconds at most.",
+                    {"job": _NAME, "run": _RUN, "host": _TEXT, "worker": _TEXT, "seconds": _or_null(_SECONDS)},
+                )
+            ),
             "threads_left": _list({"type": "object"}),
             "processes_left": _list({"type": "object"}),
         },

@@ -98,7 +98,8 @@ class Server:
     def close(self, seconds: float, *, replies_within: float | None = None) -> bool:
         """Send the replies that are complete, within `seconds`, and end; return whether it ended by itself.
 
-        `replies_within`: how long it sends replies, if that is less than the thread may need to end. Idempotent. Any thread but its own may call it.
+        `replies_within`: how long it sends replies, if that is less than the thread may need to end. Idempotent. Any
+        thread but its own may call it.
         """
         if not self._is_started:
             self._release()
