@@ -233,6 +233,12 @@ SETTINGS_TAKEN: dict[str, list[Any]] = {
         {"size": "16MiB"},
         {"url": "postgresql://h/d", "keep": 3600, "size": 4 << 20},
     ],
+    "notify": [
+        [],
+        [{"command": ["tell", "-v"]}, {"webhook": "https://x/y", "secret": "z"}],
+        [{"command": ["tell"], "on": ["failed", "recovered"], "labels": ["a"], "within": "5s", "every": 0}],
+        [{"command": ["${X}"], "on": ["missed"]}],
+    ],
 }
 SETTINGS_REFUSED: dict[str, list[Any]] = {
     "name": ["", "a b", "-a", ".a", "a/b", "a" * 65, 5, True, None, [], {}],
@@ -257,6 +263,22 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
         {"keep": "soon"},
         {"size": "big"},
         {"sise": "16MiB"},
+    ],
+    "notify": [
+        True,
+        "tell",
+        {"command": ["tell"]},
+        ["tell"],
+        [{}],
+        [{"command": []}],
+        [{"command": "tell"}],
+        [{"command": ["tell"], "on": []}],
+        [{"command": ["tell"], "on": ["faild"]}],
+        [{"command": ["tell"], "within": "soon"}],
+        [{"command": ["tell"], "with": "5s"}],
+        [{"webhook": "ftp://x"}],
+        [{"webhook": "https://x", "secret": ""}],
+        [{"command": ["tell"]}] * 17,
     ],
 }
 

@@ -42,7 +42,7 @@ class RunSettings:
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
     notify: Receivers | None = None
-    """Who is notified of what."""
+    """The receivers of notifications; None for none."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""
