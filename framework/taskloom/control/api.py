@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from taskloom.control.action_record import ActionRecord, NoRecord
@@ -13,6 +14,7 @@ from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
 from taskloom.control.log_source import LogSource
 from taskloom.control.openapi import describe_api
+from taskloom.control.probes import answer_in_public
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal, error_reply, refusal_of
 from taskloom.control.routes import ROUTES, Route, find_route
@@ -91,6 +93,7 @@ class Api:
 
     def put(self, event: Event) -> None:
         """Take an event of the scheduler. Never blocks; only one thread calls it."""
+        self._state.totals.put(event)
         self._state.events.put(event)
 
     def finish(self, report: Mapping[str, Any]) -> None:
@@ -110,8 +113,21 @@ class Api:
         except UsageError as error:
             return error_reply(refusal_of(error), self._state.mask)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
-            self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
-            return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
+            return error_reply(self._bug(error))
+
+    def _bug(self, error: Exception) -> Refusal:
+        self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
+        return Refusal(500, "internal-error", "internal error; the log of the program has more")
+
+    def answer_in_public(self, request: Request) -> Answer:
+        """Answer one request of a client that nothing is known of: metrics and probes alone; never raises or waits.
+
+        Any thread may call it.
+        """
+        try:
+            return answer_in_public(self._state, request)
+        except Exception as error:  # noqa: BLE001 - the same
+            return error_reply(self._bug(error))
 
     def is_slow(self, request: Request) -> bool:
         """Return whether the reply takes some time for each of many jobs, events or lines: others may go first."""
@@ -127,7 +143,7 @@ class Api:
         call = Call(request, variables, query, self._read_body(route, request))
         with self._state.scheduler.answers_within(ANSWER_SECONDS):
             answer = route.handler(self._state, call)
-        if request.method == "HEAD" and isinstance(answer, Deferred):
+        if request.method == "HEAD" and isinstance(answer, Deferred) and answer.deadline == inf:
             return Reply(route.status, {})  # its body is of no use, so that nothing is waited for
         return answer
 

@@ -214,6 +214,17 @@ SCHEMAS: Mapping[str, Schema] = {
         {"start": _START, "seq": _SEQ, "gap": _FLAG, "events": _list(reference("Event"))},
     ),
     "Gap": _GAP,
+    "Health": _object(
+        "Whether the program lives and is ready.",
+        {
+            "start": _START,
+            "live": {**_FLAG, "description": "Whether the scheduler's thread is late by ten seconds at most."},
+            "late": {**_SECONDS, "description": "By how many seconds it is late; 0 if it answers in time."},
+            "ready": _FLAG,
+            "text": _text("`ready`, or why it is not."),
+            "missing": _list(_NAME),
+        },
+    ),
     "InvalidFiles": _object(
         "Job files with errors. `text` has them as `taskloom validate` prints them.",
         {
@@ -328,6 +339,7 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         optional=("threads_left", "processes_left"),
     ),
+    "Text": _text("Text in place of JSON."),
     "Why": _object(
         "Why a job is, or is not, running: a paragraph, and the facts it was made from.",
         {"start": _START, "seq": _SEQ, "job": _NAME, "text": _TEXT, "facts": {"type": "object"}},
