@@ -85,7 +85,7 @@ class WorkerProgram:
         thread.start()
         return verdict
 
-    def ask(self, commands: Sequence[Command] = (), *, agent: str = "", expects: bool = True) -> Reply:
+    def request(self, commands: Sequence[Command] = (), *, agent: str = "", expects: bool = True) -> Reply:
         """Send a request and take its reply."""
         request = Request(
             self.session, next(self._sequence), agent, self._stamp, self.lease, self._last,
@@ -108,13 +108,13 @@ class WorkerProgram:
     def grant(self, *executions: str) -> None:
         """Grant executions. The lease begins with the first request: without a stamp there is none."""
         if self._stamp is None:
-            self.ask()
+            self.request()
         self._granted += executions
-        self.ask([Command(CommandKind.GRANT, execution) for execution in executions])
+        self.request([Command(CommandKind.GRANT, execution) for execution in executions])
 
     def command(self, kind: str, *executions: str, reason: Reason | None = None, number: float = 0.0) -> Reply:
         """Send a command."""
-        return self.ask([Command(kind, execution, reason, number) for execution in executions])
+        return self.request([Command(kind, execution, reason, number) for execution in executions])
 
     def cancel(self, *executions: str) -> None:
         """Cancel executions."""

@@ -98,10 +98,10 @@ def test_a_cancel_reaches_the_run(program: WorkerProgram) -> None:
 def test_a_run_that_is_cancelled_with_its_grant_is_never_entered(program: WorkerProgram) -> None:
     program.execute(spec_of(tasks.brief, RUN))
     execution = program.claim(RUN)
-    program.ask()
+    program.request()
     program._granted.append(execution)
 
-    program.ask([Command(CommandKind.GRANT, execution), Command(CommandKind.CANCEL, execution, WHY)])
+    program.request([Command(CommandKind.GRANT, execution), Command(CommandKind.CANCEL, execution, WHY)])
 
     assert program.report(execution, RunEnded).how is How.NOT_ENTERED
     program.gone(execution)
@@ -225,7 +225,7 @@ def test_the_supervisor_of_each_run_is_told_the_renewed_lease(worker: FakeWorker
     first = shell._children[execution].until
     program.waits(execution)
 
-    program.ask()
+    program.request()
 
     child = shell._children[execution]
     connection = child.handle.connection  # type: ignore[union-attr]
@@ -262,7 +262,7 @@ def test_a_worker_that_is_not_retired_after_all_takes_runs_again(program: Worker
     assert program.execute(spec_of(tasks.brief, "job#2")).result(SOON) == "closing"
 
     worker.status = SimpleNamespace(name="running")
-    before = program.ask().agent
+    before = program.request().agent
     execution, again = program.begin(spec_of(tasks.brief, "job#3"))
 
     assert again.result(SOON) == "ended"
@@ -309,7 +309,7 @@ def test_an_exception_in_the_agent_ends_its_runs_and_the_session_gets_another_on
     program: WorkerProgram, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, verdict = program.begin(spec_of(tasks.polite, RUN))
-    before = program.ask().agent
+    before = program.request().agent
     shell = on_worker._AGENTS[worker]["session"]
 
     def strike(_: float) -> None:
@@ -319,7 +319,7 @@ def test_an_exception_in_the_agent_ends_its_runs_and_the_session_gets_another_on
 
     assert verdict.result(SOON) == "closing"
     assert shell.join(SOON)
-    assert program.ask().agent != before
+    assert program.request().agent != before
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [MemoryError]
     for child in shell._children.values():
         assert child.handle is not None

@@ -80,5 +80,7 @@ def _read(written: str, jobs: tuple[str, ...]) -> int:
 def _result(acted: Acted, sent: str) -> JobResult:
     # As it was before: the signal may have ended the process.
     status, process = acted.status, acted.before.object("process")
-    to = f" to pid {process.count('pid')}" if process.has("pid") else ""
+    place = acted.before.object("whereabouts")
+    on = f" on {place.text('host')}" if place.has("host") else ""
+    to = f" to pid {process.count('pid')}{on}" if process.has("pid") else on
     return JobResult(status.text("job"), "signalled", f"sent {sent}{to}", run=acted.run)

@@ -57,7 +57,7 @@ _STATUS_SECONDS = 0.25
 _IDLE_STATUS_SECONDS = 1.0
 # Entries that follow each other sooner go out together.
 _PUBLISH_SECONDS = 0.02
-# What was published since the last request. A stream of Dask may stand still, and keeps all of it in memory then.
+# Characters of events since the last request. A stream of Dask that stands still keeps all of them in memory.
 _MOST_PUBLISHED = 1024 * 1024
 
 
@@ -148,15 +148,15 @@ class AgentShell:
             self._handle(Tick(), now)
         if self._status_at <= now:
             self._check_status(now)
-        self._look(now)
+        self._see_one_child(now)
         if self._publish_at <= now:
             self._publish(now)
         self._stacks.flush(self._runner)
 
     def _patience(self) -> float:
         """Return how many seconds to wait for a message."""
-        looks = min((child.look_at for child in self._children.values()), default=inf)
-        due = min(self._agent.next_deadline(), self._status_at, looks, self._publish_at)
+        seen = min((child.see_at for child in self._children.values()), default=inf)
+        due = min(self._agent.next_deadline(), self._status_at, seen, self._publish_at)
         return max(0.0, due - boottime())
 
     def _take(self, message: Input | Call | Question) -> None:
@@ -208,11 +208,11 @@ class AgentShell:
         if self._worker.is_closed and not self._children and not self._callers:
             self._end()
 
-    def _look(self, now: float) -> None:
-        """Look at the processes of one child: at those of others with the next steps, and messages come in between."""
+    def _see_one_child(self, now: float) -> None:
+        """Report the processes of one child: those of others with the next steps, and messages come in between."""
         for child in self._children.values():
-            if child.look_at <= now:
-                child.look(now)
+            if child.see_at <= now:
+                child.see_processes(now)
                 return
 
     def _publish(self, now: float) -> None:
@@ -243,7 +243,7 @@ class AgentShell:
         if child is None:
             return
         if action.command.kind == CommandKind.STACK:
-            self._stacks.ask(child, int(action.command.number))
+            self._stacks.request(child, int(action.command.number))
         else:
             child.command(action.command)
 

@@ -1,7 +1,7 @@
 """The log lines of a run on their way from its processes to the agent. Nothing of them is handled by `logging` here.
 
-The agent keeps a bounded number of lines for the network. What is on the way to it is bounded here: a task that prints
-without end must not fill the memory of its worker.
+The agent keeps a bounded number of lines for the network. The lines on the way to it are bounded here: a task that
+prints without end must not fill the memory of its worker.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One granted execution in a worker: its processes, below a supervisor, and what they report.
 
-The commands and `look` are for the thread of the agent. What the processes say comes on the threads of the process
-runner, and goes to the agent as inputs: each of these calls is short, and none blocks.
+The commands and `see_processes` are for the thread of the agent. The messages of the processes come on the threads of
+the process runner, and go to the agent as inputs: each of these calls is short, and none blocks.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from taskloom.runners.process.log_thread import LogEntry
     from taskloom.runners.wire import Up
 
-__all__ = ["LOOK_SECONDS", "ChildRun", "Children"]
+__all__ = ["SEEN_SECONDS", "ChildRun", "Children"]
 
-LOOK_SECONDS = 5.0
-"""Between two looks at the processes of a run, each of which reads files for about a millisecond."""
+SEEN_SECONDS = 5.0
+"""Between two reports of the processes of a run: each reads files for about a millisecond."""
 
 # Until the main process is there.
-_FIRST_LOOK_SECONDS = 0.25
+_FIRST_SECONDS = 0.25
 _NO_REASON = Reason(ReasonKind.SHUTDOWN, "the program has asked for it")
 
 
@@ -50,8 +50,8 @@ class ChildRun:
         self.run = str(spec.get("run", ""))
         self.until = until
         """When its supervisor kills it, whatever happens here, unless `renew` is called; in seconds of `boottime`."""
-        self.look_at = inf
-        """When `look` is due, in seconds of `boottime`."""
+        self.see_at = inf
+        """When `see_processes` is due, in seconds of `boottime`."""
         self.log = ChildLog(self._report)
         self.handle: ProcessHandle | None = None
         self._execution = execution
@@ -73,7 +73,7 @@ class ChildRun:
         except Exception as error:  # noqa: BLE001 - whatever the system refuses is the error of this run alone
             self._emit(RunStartFailed(self.run, describe(error)))
         else:
-            self.look_at = now + _FIRST_LOOK_SECONDS
+            self.see_at = now + _FIRST_SECONDS
 
     def command(self, command: Command) -> None:
         """Pass a command of the program on; not STACK."""
@@ -107,13 +107,13 @@ class ChildRun:
         if self.handle is not None:
             self.handle.renew(until)
 
-    def look(self, now: float) -> None:
+    def see_processes(self, now: float) -> None:
         """Report what the kernel says of the processes."""
         info = None if self.handle is None else self.handle.process
         if info is None:
-            self.look_at = now + _FIRST_LOOK_SECONDS
+            self.see_at = now + _FIRST_SECONDS
         else:
-            self.look_at = now + LOOK_SECONDS
+            self.see_at = now + SEEN_SECONDS
             self._report(ProcessSeen(*info))
 
     def answer_stack(self, request: int, where: str, text: str) -> None:
@@ -134,11 +134,11 @@ class ChildRun:
     def _emit(self, report: Report) -> None:
         """Take a report of the runner; after the last one nothing of the run is left."""
         if isinstance(report, RunStarted):
-            self.look_at = -inf  # the agent takes the report, and looks at once
+            self.see_at = -inf  # the agent takes the report, and then sees that this is due
         if not isinstance(report, RunEnded | RunStartFailed):
             self._report(report)
             return
-        self.look_at = inf
+        self.see_at = inf
         self.log.tell_dropped()
         self._report(self._explained(report))
         self._send(ExecutionGone(self._execution))

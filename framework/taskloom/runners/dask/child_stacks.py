@@ -18,9 +18,9 @@ class ChildStacks:
     def __init__(self) -> None:
         self._questions: list[tuple[ChildRun, int]] = []
 
-    def ask(self, child: ChildRun, request: int) -> None:
-        """Have the stack of this child reported with the number of the request, after the next `flush`."""
-        self._questions.append((child, request))
+    def request(self, child: ChildRun, number: int) -> None:
+        """Have the stack of this child reported with this number of the request, after the next `flush`."""
+        self._questions.append((child, number))
 
     def flush(self, runner: ProcessRunner | None) -> None:
         """Ask what is to be asked. Without a thread for it the questions stay without an answer."""

@@ -63,7 +63,7 @@ async def request(text: str, dask_worker: Any = None) -> str:
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[str] = loop.create_future()
 
-    def settle(reply: str | BaseException) -> None:
+    def set_answer(reply: str | BaseException) -> None:
         if answered.done():
             return  # the program has given up
         if isinstance(reply, str):
@@ -73,7 +73,7 @@ async def request(text: str, dask_worker: Any = None) -> str:
 
     def answer(reply: str | BaseException) -> None:
         try:
-            loop.call_soon_threadsafe(settle, reply)
+            loop.call_soon_threadsafe(set_answer, reply)
         except RuntimeError:
             pass  # the loop of the worker was closed
 

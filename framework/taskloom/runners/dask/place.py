@@ -18,7 +18,7 @@ _MOST_NAMED = 12
 
 
 class Place(NamedTuple):
-    """Where runs execute."""
+    """A process that executes runs."""
 
     host: str
     python: str

@@ -106,6 +106,8 @@ class RemoteRun:
         self._is_started = self._is_ready = False
         self._polls = 0
         self._failed_callbacks = 0
+        # Until a worker begins it, the run is waiting: its poll age counts from the start, and not from the queue.
+        token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
 
     # -- where it is
 
