@@ -43,7 +43,7 @@ class RunSettings:
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
     notify: Receivers | None = None
-    """Who is notified of what."""
+    """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None
     """Where the program gives its metrics; None: nowhere."""
     metrics_from: str = ""

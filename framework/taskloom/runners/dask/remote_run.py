@@ -111,6 +111,11 @@ class RemoteRun:
 
     # -- where it is
 
+    def placing(self) -> None:
+        """The session knows the run from now on. A wait for a slot is no silence of the task."""
+        self.is_placed = True
+        self.token.update_remote(has_polled=True, is_waiting=True, is_wakeable=False)
+
     def placed(self, worker: Worker, pid: int = 0) -> None:
         """The run is on this worker; `pid` is that of its main process, 0 if it is not known yet."""
         known = self.handle.whereabouts
