@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -120,6 +121,18 @@ def test_an_event_of_a_worker_whose_loop_was_closed_is_lost() -> None:
         raise RuntimeError("Event loop is closed")
 
     DaskWorker(SimpleNamespace(log_event=log_event)).publish("topic", "text")
+
+
+def test_the_requests_of_a_program_do_not_fill_the_log_of_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("distributed.worker")
+    DaskWorker(FakeWorker())
+
+    logger.info("Run out-of-band function %r", "request")
+    logger.info("Run out-of-band function %r", "other")
+    logger.warning("request")
+
+    assert caplog.messages == ["Run out-of-band function 'other'", "request"]
 
 
 def test_the_clock_of_the_leases_advances_as_the_monotonic_one() -> None:
