@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from tests.support.metrics import values_of
 
 PATIENCE_SECONDS = 30.0
 
@@ -54,12 +54,6 @@ def fetch(url: str) -> tuple[int, str, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers["content-type"], error.read().decode()
-
-
-def values_of(text: str, name: str) -> dict[str, float]:
-    """Return the values of one metric, by its labels but the task."""
-    samples = [each for family in text_string_to_metric_families(text) for each in family.samples if each.name == name]
-    return {" ".join(v for k, v in sorted(each.labels.items()) if k != "task"): each.value for each in samples}
 
 
 def test_a_program_is_scraped_and_probed_until_its_end(start_program: Callable[..., Any], tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def hello_of(name: str, **changes: Any) -> dict[str, Any]:
 class Child:
     """The processes of one execution, which the test plays by `cluster.do`."""
 
-    def __init__(self, worker: SimulatedWorker, started: io.StartChild) -> None:
+    def __init__(self, worker: SimulatedWorker, session: str, started: io.StartChild) -> None:
         self.worker = worker
+        self._session = session
         self.execution = started.execution
         self.spec = started.spec
         self.commands: list[Command] = []
@@ -64,12 +65,16 @@ class Child:
     def report(self, *reports: RunReportElsewhere) -> None:
         """Report to the program."""
         for report in reports:
-            self.worker.handle(io.ExecutionReported(self.execution, encode(report)))
+            self.handle(io.ExecutionReported(self.execution, encode(report)))
 
     def end(self, how: How = How.RETURNED, error: ErrorInfo | None = None, *, was_requested: bool = False) -> None:
         """Report the end, with no process left."""
         self.report(RunEnded(self.spec["run"], how, error, was_requested, callback_ran=False))
-        self.worker.handle(io.ExecutionGone(self.execution))
+        self.handle(io.ExecutionGone(self.execution))
+
+    def handle(self, given: io.Input) -> None:
+        """Hand an input to the agent."""
+        self.worker.handle(self._session, given)
 
 
 class SimulatedWorker:
@@ -88,60 +93,54 @@ class SimulatedWorker:
         self.keys: dict[str, str] = {}
         self._cluster = cluster
         self._ids = count(1)
-        self._session = ""
-        self._timer: asyncio.TimerHandle | None = None
-
-    def agent(self, session: str) -> Agent:
-        self._session = session
-        return self.agents.setdefault(session, Agent(session, f"agent-{self.name}"))
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def execute(self, key: str, text: str) -> None:
         """Do what the function of the Dask task does."""
         call = json.loads(text)
         execution = f"{self.name}-{next(self._ids)}"
         self.keys[execution] = key
-        self.agent(call["session"])
-        self.handle(io.Begun(execution, call["run"], call["spec"], Lease(**call["lease"])))
+        self.handle(call["session"], io.Begun(execution, call["run"], call["spec"], Lease(**call["lease"])))
 
     def request(self, text: str) -> str:
         asked = Request.from_json(text)
         self.requests.append(asked)
-        agent = self.agent(asked.session)
-        self.handle(io.Requested(asked))
-        return agent.reply(mono()).to_json()
+        self.handle(asked.session, io.Requested(asked))
+        return self.agents[asked.session].reply(mono()).to_json()
 
-    def handle(self, given: io.Input) -> None:
-        agent = self.agents[self._session]
+    def handle(self, session: str, given: io.Input) -> None:
+        agent = self.agents.setdefault(session, Agent(session, f"agent-{self.name}"))
         for action in agent.handle(given, mono()):
-            self._do(agent, action)
-        if self._timer is not None:
-            self._timer.cancel()
+            self._do(session, action)
+        timer = self._timers.pop(session, None)
+        if timer is not None:
+            timer.cancel()
         due = agent.next_deadline()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(due, self.handle, io.Tick()) if due < inf else None
+        if due < inf:
+            self._timers[session] = asyncio.get_running_loop().call_at(due, self.handle, session, io.Tick())
 
-    def _do(self, agent: Agent, action: io.Action) -> None:
+    def _do(self, session: str, action: io.Action) -> None:
         if isinstance(action, io.StartChild):
-            child = self.children[action.execution] = Child(self, action)
+            child = self.children[action.execution] = Child(self, session, action)
             self._cluster.children.put(child)
         elif isinstance(action, io.CommandChild):
-            child = self.children[action.command.execution]
-            self._command(child, action.command)
+            self._command(self.children[action.command.execution], action.command)
         elif isinstance(action, io.KillChild):
             self._command(self.children[action.execution], Command(CommandKind.KILL, action.execution))
         elif isinstance(action, io.ReleaseCaller):
             self._cluster.task_ended(self.keys.pop(action.execution), action.verdict)
         elif isinstance(action, io.Publish) and not self.is_silent:
-            asyncio.get_running_loop().call_soon(self._publish, agent)
+            asyncio.get_running_loop().call_soon(self._publish, session)
 
     def _command(self, child: Child, command: Command) -> None:
         child.commands.append(command)
         asyncio.get_running_loop().call_soon(self._cluster.on_command, child, command)
 
-    def _publish(self, agent: Agent) -> None:
-        reply = agent.publication(mono())
-        if reply is not None and self._cluster.connection is not None:
-            self._cluster.connection.listener.published(self.address, reply.to_json())
+    def _publish(self, session: str) -> None:
+        reply = self.agents[session].publication(mono())
+        for connection in self._cluster.connections if reply is not None else ():
+            if f"taskloom-{session}" in connection.topics:
+                connection.listener.published(self.address, reply.to_json())
 
 
 class SimulatedCluster:
@@ -149,47 +148,52 @@ class SimulatedCluster:
 
     def __init__(self, *names: str) -> None:
         self.workers: dict[str, SimulatedWorker] = {}
-        self.connection: FakeConnection | None = None
-        """The latest that was opened and not closed."""
+        self.connections: list[FakeConnection] = []
+        """Those that are open."""
         self.refusals: list[str] = []
-        """Why the next attempts to connect fail; "" for one that never ends."""
+        """Why the next attempts to connect fail; "" for one that never ends, so that it is given up."""
         self.opened = 0
-        self.is_opening = threading.Event()
-        self.submitted: dict[str, str] = {}
+        self.is_opening, self.is_open = threading.Event(), threading.Event()
+        self.submitted: dict[str, FakeConnection] = {}
         self.hello: Mapping[str, Any] | Exception = hello_of("scheduler")
         self.children: SimpleQueue[Child] = SimpleQueue()
         self.on_command: Callable[[Child, Command], None] = obey
         for name in names:
             self.add(name)
 
+    @property
+    def connection(self) -> FakeConnection | None:
+        """The latest that is open."""
+        return self.connections[-1] if self.connections else None
+
     def add(self, name: str, hello: Mapping[str, Any] | Exception | None = None) -> SimulatedWorker:
         """Let a worker join. On the thread, if the runner is connected."""
         worker = SimulatedWorker(self, name, {})
         worker.hello = hello if hello is not None else hello_of(name)
         self.workers[worker.address] = worker
-        if self.connection is not None:
-            self.connection.listener.worker_joined(worker.address)
+        for connection in self.connections:
+            connection.listener.worker_joined(worker.address)
         return worker
 
     def remove(self, worker: SimulatedWorker) -> None:
         """Let a worker be gone."""
         del self.workers[worker.address]
-        if self.connection is not None:
-            self.connection.listener.worker_left(worker.address, "the worker is gone")
+        for connection in self.connections:
+            connection.listener.worker_left(worker.address, "the worker is gone")
 
     def cut(self) -> None:
         """End the connection, as when the Dask scheduler is gone."""
-        connection, self.connection = self.connection, None
-        assert connection is not None
-        connection.listener.connection_lost("the connection was closed")
+        self.submitted.clear()
+        self.connections.pop().listener.connection_lost("the connection was closed")
 
     def connect(self, cluster: Cluster, listener: Listener) -> Connection:
         """Take the place of `connect_by_dask`."""
         return FakeConnection(self, cluster, listener)
 
     def task_ended(self, key: str, verdict: str) -> None:
-        if self.submitted.pop(key, None) is not None and self.connection is not None:
-            asyncio.get_running_loop().call_soon(self.connection.listener.task_ended, key, verdict, "")
+        connection = self.submitted.pop(key, None)
+        if connection is not None:
+            connection.loop.call_soon_threadsafe(connection.listener.task_ended, key, verdict, "")
 
     def child(self) -> Child:
         """Wait for the next run that is granted and started. For the test's thread."""
@@ -222,7 +226,8 @@ class FakeConnection:
             if not refusal:
                 await asyncio.Event().wait()
             raise CannotAttach(refusal)
-        self.cluster.connection = self
+        self.cluster.connections.append(self)
+        self.cluster.is_open.set()
 
     async def workers(self) -> list[SeenWorker]:
         return [SeenWorker(each.address, each.name, each.address[6:].partition(":")[0]) for each in self._workers()]
@@ -238,7 +243,7 @@ class FakeConnection:
 
     async def request(self, address: str, text: str, within: float) -> str:
         worker = self._worker(address)
-        if self.cluster.connection is not self:
+        if self not in self.cluster.connections:
             raise CallFailed("the connection is closed")
         if worker.is_silent:
             await asyncio.Event().wait()
@@ -253,7 +258,7 @@ class FakeConnection:
         self.topics.append(topic)
 
     def submit(self, key: str, text: str, workers: Sequence[str], resources: Sequence[tuple[str, float]]) -> None:
-        self.cluster.submitted[key] = text
+        self.cluster.submitted[key] = self
         worker = min((self.cluster.workers[each] for each in workers), key=lambda each: each.executed)
         worker.executed += 1
         self.loop.call_soon(worker.execute, key, text)
@@ -265,8 +270,8 @@ class FakeConnection:
         self.cluster.submitted.pop(key, None)
 
     async def close(self, within: float) -> None:
-        if self.cluster.connection is self:
-            self.cluster.connection = None
+        if self in self.cluster.connections:
+            self.cluster.connections.remove(self)
 
     def leave_behind(self) -> None:
         pass

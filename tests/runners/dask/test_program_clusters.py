@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +59,8 @@ def test_jobs_with_equal_clusters_share_one_connection(dask: DaskBench) -> None:
     assert dask.cluster.opened == 1
     dask.begun("c", resources={"GPU": 1})
     assert dask.cluster.opened == 2
+    for handle in dask.handles.values():
+        dask.cancel(handle)
 
 
 def test_all_runs_of_a_failed_attach_say_why_and_the_next_run_tries_again(dask: DaskBench) -> None:
@@ -153,15 +154,12 @@ def test_a_run_of_an_elder_session_holds_back_the_next_run_of_its_job(dask: Dask
 
 
 def test_runs_wait_for_the_first_worker(empty: DaskBench, caplog: pytest.LogCaptureFixture) -> None:
-    handle = empty.start()
-    empty.cluster.is_opening.wait(SOON)
-    connected = threading.Event()
-    empty.runner.stacks([handle], 0)
-    while empty.cluster.connection is None:
-        connected.wait(0.01)
+    empty.start()
+    assert empty.cluster.is_open.wait(SOON)
     empty.do(lambda: empty.cluster.add("w1"))
 
     assert empty.cluster.child().worker.name == "w1"
+    empty.close()  # after that all is logged
     assert "the cluster at tcp://127.0.0.1:8786 has no worker yet" in caplog.text
 
 
@@ -189,7 +187,7 @@ def test_a_late_worker_that_does_not_fit_is_named_once_and_not_used(
     dask.do(lambda: dask.cluster.add("w4"))
     handles = [dask.start() for _ in range(5)]
     used = {dask.cluster.child().worker.name for _ in handles}
-    dask.runner.stacks(handles, 0)
+    dask.close()  # after that all is logged
 
     assert used == {"w1", "w2", "w4"}
     named = [each.getMessage() for each in caplog.records if "w3" in each.getMessage()]
@@ -227,6 +225,7 @@ def test_a_run_survives_the_loss_of_the_connection(dask: DaskBench, caplog: pyte
     dask.do_in(loop, child.end)
 
     assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
+    dask.close()  # after that all is logged
     assert "lost the cluster at tcp://127.0.0.1:8786: the connection was closed; trying to connect again" in caplog.text
     assert "connected to the cluster at tcp://127.0.0.1:8786 again" in caplog.text
 
@@ -252,17 +251,32 @@ def test_runs_on_workers_that_did_not_come_back_are_lost(dask: DaskBench) -> Non
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_that_is_started_while_the_scheduler_is_gone_begins_when_it_is_back(dask: DaskBench) -> None:
-    dask.begun()
+    _, child = dask.begun()
     assert dask.cluster.connection is not None
     loop = dask.cluster.connection.loop
-    dask.cluster.refusals = [""]  # until the test lets it go on
-    dask.cluster.is_opening.clear()
-    dask.do_in(loop, dask.cluster.cut)
-    handle = dask.start()
-    assert dask.cluster.is_opening.wait(SOON)
-    dask.cancel(handle)
 
-    assert dask.end(handle) == RunEnded("job#2", How.NOT_ENTERED, None, True, False)
+    def cut_and_start() -> None:
+        dask.cluster.cut()
+        dask.start()
+
+    dask.do_in(loop, cut_and_start)
+
+    assert dask.cluster.child().spec["run"] == "job#2"
+    dask.do(child.end)
+
+
+def test_a_run_that_is_started_while_the_scheduler_is_gone_can_be_cancelled(dask: DaskBench) -> None:
+    handle, child = dask.begun()
+    assert dask.cluster.connection is not None
+    loop = dask.cluster.connection.loop
+    dask.cluster.refusals = ["cannot reach it"]
+    dask.do_in(loop, dask.cluster.cut)
+    waiting = dask.start()
+    dask.cancel(waiting)
+
+    assert dask.end(waiting) == RunEnded("job#2", How.NOT_ENTERED, None, True, False)
+    dask.do_in(loop, child.end)
+    dask.end(handle)  # after the next attempt to connect, a second later
 
 
 # -- the end, and bugs

@@ -118,7 +118,7 @@ def test_log_records_arrive_with_job_and_run(dask: DaskBench, caplog: pytest.Log
 
 def test_a_report_that_is_none_is_logged_and_ends_nothing(dask: DaskBench, caplog: pytest.LogCaptureFixture) -> None:
     handle, child = dask.begun()
-    dask.do(lambda: child.worker.handle(ExecutionReported(child.execution, {"nonsense": 1})))
+    dask.do(lambda: child.handle(ExecutionReported(child.execution, {"nonsense": 1})))
     dask.do(child.end)
 
     assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
@@ -280,7 +280,7 @@ def test_a_run_that_cannot_begin_there_says_why(dask: DaskBench) -> None:
 
     def fail() -> None:
         child.report(RunStartFailed("job#1", ERROR))
-        child.worker.handle(ExecutionGone(child.execution))
+        child.handle(ExecutionGone(child.execution))
 
     dask.do(fail)
     assert dask.end(handle) == RunStartFailed("job#1", ERROR)
