@@ -188,7 +188,7 @@ class AgentShell:
         for action in self._agent.handle(given, now):
             if not isinstance(action, Forget):
                 _DO[type(action)](self, action, now)
-            elif isinstance(given, Tick):  # else the session was heard of at the last moment
+            elif not isinstance(given, Begun | Requested):  # else the session was heard of at the last moment
                 self._end()
 
     # -- time
