@@ -228,7 +228,7 @@ class Placement:
         if link.hear(reply, self._seq, now):
             self._reach(link)
         if seq:
-            # It begins after what this program has acknowledged, perhaps before it has forgotten this worker for a time.
+            # It begins after what this program has acknowledged, perhaps before it forgot this worker for a time.
             link.applied = max(link.applied, reply.after)
         self._entries.apply(link, reply, self._seq + 1, now)
         if seq:
