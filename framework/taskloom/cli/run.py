@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import HistoryPlace, ProgramName, Seconds, env_file_option
+from taskloom.cli.options import HistoryPlace, MetricsPlace, ProgramName, Seconds, env_file_option
 
 if TYPE_CHECKING:
     from taskloom.jobfile.fields.history import HistorySetting
+    from taskloom.jobfile.fields.metrics import MetricsAddress
 
 __all__ = ["run"]
 
@@ -42,6 +43,9 @@ __all__ = ["run"]
 @click.option("--history", type=HistoryPlace(), metavar="on|off|PATH|URL",
               help="Record what happens in this database, for taskloom history and taskloom report. [default: on, a "
                    "file in the state folder, if the extra history is installed]")  # fmt: skip
+@click.option("--metrics", type=MetricsPlace(), metavar="ADDR",
+              help="Give metrics for Prometheus, /livez and /readyz at HOST:PORT, [IPV6]:PORT or unix:///PATH, to "
+                   "everyone who can reach it.")  # fmt: skip
 @click.option("--fresh", is_flag=True,
               help="Begin as if the program had never run: ignore the pauses, restarts and last instants that the "
                    "history has.")  # fmt: skip
@@ -72,6 +76,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     socket: str | None,
     no_control: bool,
     history: HistorySetting | None,
+    metrics: MetricsAddress | None,
     fresh: bool,
     verbose: bool,
 ) -> int:
@@ -129,6 +134,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         "log_dir": Flag("--log-dir", log_dir),
         "name": Flag("--name", name),
         "history": Flag("--history", history),
+        "metrics": Flag("--metrics", metrics),
         "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
     }
     sources = Sources(flags, os.environ)

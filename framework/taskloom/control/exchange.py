@@ -46,6 +46,8 @@ class Reply(NamedTuple):
     status: int
     body: Mapping[str, Any]
     headers: Mapping[str, str] = {}
+    text: str | None = None
+    """Sent in place of the body, if that is not JSON; then `headers` has its content-type."""
 
 
 class Deferred:

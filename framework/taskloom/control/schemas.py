@@ -75,6 +75,11 @@ _PROCESS: Mapping[str, Schema] = {
     "state": {"type": "string", "enum": ["running", "sleeping", "stopped"]},
 }
 
+_PLACE: Mapping[str, Schema] = {
+    "host": _or_null({**_TEXT, "description": "The machine on which it executes; null if that is this one."}),
+    "worker": _or_null({**_TEXT, "description": "The worker of the cluster there."}),
+}
+
 _STATUS = _object(
     "The status of one job.",
     {
@@ -107,6 +112,16 @@ _STATUS = _object(
         "family": _text("The name in the declaration: that of the job, or of all its replicas."),
         "replica": _COUNT,
         "labels": _list(_TEXT),
+        "whereabouts": _or_null(
+            _object(
+                "The place of its last run, if that executes elsewhere, or did.",
+                {"host": _TEXT, "worker": _TEXT, "pid": {**_COUNT, "description": "0 while it is not known."}},
+            )
+        ),
+        "unreachable_since": _or_null({**_INSTANT, "description": "Since when nothing is heard of its run."}),
+        "blocked_until": _or_null(
+            {**_INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
+        ),
         "poll_age": _or_null(_SECONDS),
         "worst_gap": _or_null(_SECONDS),
         "wakeable": _FLAG,
@@ -169,6 +184,17 @@ _HISTORY = _object(
     },
 )
 
+_RECEIVER = _object(
+    "A receiver of notifications.",
+    {
+        "name": _text("What it is, such as `webhook example.com`."),
+        "reason": _text("Why the last try to send has failed; empty if it has not."),
+        "sent": {**_COUNT, "description": "Messages that were sent."},
+        "queued": {**_COUNT, "description": "Notifications that wait, or are being sent."},
+        "lost": {**_COUNT, "description": "Notifications that could not be sent."},
+    },
+)
+
 _LINE = _object(
     "One log line.",
     {"at": _INSTANT, "level": _TEXT, "job": _TEXT, "run": _or_null(_RUN), "text": _TEXT, "seq": _COUNT},
@@ -203,6 +229,17 @@ SCHEMAS: Mapping[str, Schema] = {
         {"start": _START, "seq": _SEQ, "gap": _FLAG, "events": _list(reference("Event"))},
     ),
     "Gap": _GAP,
+    "Health": _object(
+        "Whether the program lives and is ready.",
+        {
+            "start": _START,
+            "live": {**_FLAG, "description": "Whether the scheduler's thread is late by ten seconds at most."},
+            "late": {**_SECONDS, "description": "By how many seconds it is late; 0 if it answers in time."},
+            "ready": _FLAG,
+            "text": _text("`ready`, or why it is not."),
+            "missing": _list(_NAME),
+        },
+    ),
     "InvalidFiles": _object(
         "Job files with errors. `text` has them as `taskloom validate` prints them.",
         {
@@ -234,7 +271,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Problem": _PROBLEM,
     "Processes": _object(
         "The runs that are in processes of their own.",
-        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PROCESS}))},
+        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PLACE, **_PROCESS}))},
     ),
     "Program": _object(
         "The program.",
@@ -264,6 +301,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
             ),
             "history": _HISTORY,
+            "notifications": _list(_RECEIVER),
         },
     ),
     "Reload": _object(
@@ -295,6 +333,7 @@ SCHEMAS: Mapping[str, Schema] = {
                         "poll_age": _or_null(_SECONDS),
                         "runner": _TEXT,
                         "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
+                        **_PLACE,
                         "text": _TEXT,
                     },
                 )
@@ -311,11 +350,18 @@ SCHEMAS: Mapping[str, Schema] = {
             "jobs": _list({"type": "object"}),
             "survivors": _list({"type": "object"}),
             "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
+            "lost": _list(
+                _object(
+                    "A lost run of which something may still be executing, for so many seconds at most.",
+                    {"job": _NAME, "run": _RUN, "host": _TEXT, "worker": _TEXT, "seconds": _or_null(_SECONDS)},
+                )
+            ),
             "threads_left": _list({"type": "object"}),
             "processes_left": _list({"type": "object"}),
         },
         optional=("threads_left", "processes_left"),
     ),
+    "Text": _text("Text in place of JSON."),
     "Why": _object(
         "Why a job is, or is not, running: a paragraph, and the facts it was made from.",
         {"start": _START, "seq": _SEQ, "job": _NAME, "text": _TEXT, "facts": {"type": "object"}},

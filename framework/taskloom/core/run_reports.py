@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Whereabouts(NamedTuple):
-    """Where a run executes, if that is another process than the program's or its children."""
+    """The place of a run that executes in another process than the program's or its children."""
 
     host: str
     worker: str

@@ -27,7 +27,7 @@ from taskloom.runners.context import RunContext, current_run
 from taskloom.runners.error_info import describe
 from taskloom.runners.forked_child import leave_child
 from taskloom.runners.gauges import Gauges
-from taskloom.runners.run_thread import RunThread
+from taskloom.runners.run_thread import PromptRunThread
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.latch import Latch
 from taskloom.sync.waker import Waker
@@ -159,7 +159,7 @@ class ThreadRun(_Execution):
 
     def __init__(self, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         super().__init__(order, token, emit)
-        self._thread = RunThread(target=self._main, name=order.job, daemon=order.daemon)
+        self._thread = PromptRunThread(target=self._main, name=order.job, daemon=order.daemon)
         self._thread.start()
 
     def is_gone(self) -> bool:

@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from math import inf
 from typing import Any
@@ -82,10 +82,15 @@ class Placement:
 
     def handle(self, given: Input, now: float) -> list[Action]:
         """Take one input at `now`, monotonic seconds of this host, and return what is to be done, in order."""
+        return self.handle_all((given,), now)
+
+    def handle_all(self, given: Iterable[Input], now: float) -> list[Action]:
+        """Take inputs of the same moment, in order: the commands among them are one request to each worker."""
         self._all.actions = []
         while (key := self._deadlines.pop_due(now)) is not None:
             _DUE[key[0]](self, key[1], now)
-        _HANDLERS[type(given)](self, given, now)
+        for each in given:
+            _HANDLERS[type(each)](self, each, now)
         if self._cluster is _Cluster.CONNECTED:
             self._admit(now)
             self._send(now)
