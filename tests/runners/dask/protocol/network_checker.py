@@ -21,7 +21,7 @@ __all__ = ["violations"]
 SLACK = 0.1 + 2 * LATENESS
 LARGEST_REPLY = 300 * 1024
 MOST_IN_FLIGHT = 4
-ENDS = placement_io.Ended | placement_io.Lost | placement_io.StartFailed
+ENDS = (placement_io.Ended, placement_io.Lost, placement_io.StartFailed)
 
 
 def violations(history: History) -> list[str]:
@@ -40,10 +40,7 @@ def of(history: History, *kinds: str) -> Iterator[Seen]:
 
 def ends(history: History) -> dict[str, tuple[float, Any]]:
     """Return how the program has seen each run end, and when."""
-    found = (
-        (at, action) for at, action in actions(history, placement_io.Ended, placement_io.Lost, placement_io.StartFailed)
-    )
-    return {action.run: (at, action) for at, action in found}
+    return {action.run: (at, action) for at, action in actions(history, *ENDS)}
 
 
 def executing(history: History) -> dict[str, tuple[float, float]]:
@@ -84,9 +81,7 @@ def only_what_was_granted_starts(history: History) -> Iterator[str]:
 
 
 def each_run_ends_once(history: History) -> Iterator[str]:
-    counts = Counter(
-        action.run for _, action in actions(history, placement_io.Ended, placement_io.Lost, placement_io.StartFailed)
-    )
+    counts = Counter(action.run for _, action in actions(history, *ENDS))
     placed = {seen.run for seen in of(history, "place") if seen.at < history.died_at}
     for run in sorted(placed | set(counts)):
         if counts[run] != 1 and (counts[run] > 1 or history.died_at == inf):
@@ -169,10 +164,10 @@ def no_line_is_dropped(history: History) -> Iterator[str]:
 
 def places_are_true(history: History) -> Iterator[str]:
     granted = {}
-    for at, action in actions(history, placement_io.Placed):
+    for _, action in actions(history, placement_io.Placed):
         if action.pid:
             granted[action.run] = action.pid
-    for at, action in actions(history, placement_io.Reported):
+    for _, action in actions(history, placement_io.Reported):
         if "process" in action.data and granted.get(action.run) != action.data["process"]["pid"]:
             yield f"{action.run}: placed at {granted.get(action.run)}, {action.data}"
 
@@ -212,9 +207,9 @@ def nothing_is_stopped_without_need(history: History) -> Iterator[str]:
         if text == "enough" and seen.run not in cancelled:
             yield f"{seen.run} was cancelled without a request"
     for seen in of(history, "agent action"):
-        if isinstance(seen.data, agent_io.KillChild) and seen.data.why.startswith("the program has killed"):
-            if seen.run not in killed:
-                yield f"{seen.run} was killed without a request"
+        is_kill = isinstance(seen.data, agent_io.KillChild) and seen.data.why.startswith("the program has killed")
+        if is_kill and seen.run not in killed:
+            yield f"{seen.run} was killed without a request"
 
 
 def each_caller_returns_after_its_execution(history: History) -> Iterator[str]:
@@ -250,11 +245,12 @@ def calm_scenarios_are_calm(history: History) -> Iterator[str]:
     cancels = {seen.run: seen.at for seen in of(history, "cancel")}
     for seen in of(history, "child command"):
         command = seen.data[0]
-        if command.kind == CommandKind.CANCEL and seen.at - cancels.get(seen.run, 0.0) > 1.0 and seen.run in cancels:
-            if executing(history)[seen.run][0] < cancels[seen.run]:
-                yield f"{seen.run} was told of its cancel after {seen.at - cancels[seen.run]:.2f} s"
+        asked = cancels.get(seen.run, inf)
+        is_late = command.kind == CommandKind.CANCEL and seen.at - asked > 0.1 + 2 * LATENESS
+        if is_late and executing(history)[seen.run][0] < asked:
+            yield f"{seen.run} was told of its cancel after {seen.at - asked:.2f} s"
     in_flight: set[str] = set()
-    for at, action in actions(history, placement_io.SubmitTask, *ENDS.__args__):
+    for _, action in actions(history, placement_io.SubmitTask, *ENDS):
         in_flight ^= {action.run} if isinstance(action, placement_io.SubmitTask) or action.run in in_flight else set()
         if len(in_flight) > history.slots:
             yield f"{len(in_flight)} runs are in flight on {history.slots} slots"
@@ -304,7 +300,8 @@ def the_machines_do_not_spin(history: History) -> Iterator[str]:
 
 RULES = (
     a_run_starts_once, only_what_was_granted_starts, each_run_ends_once, nothing_is_reported_after_the_end,
-    an_end_is_true, a_release_is_true, reports_come_once_and_in_order, no_line_is_dropped, places_are_true, marks_alternate,
-    nothing_is_stopped_without_need, each_caller_returns_after_its_execution, a_dead_program_leaves_nothing,
-    calm_scenarios_are_calm, requests_are_bounded, keys_are_used_once, the_machines_do_not_spin,
+    an_end_is_true, a_release_is_true, reports_come_once_and_in_order, no_line_is_dropped, places_are_true,
+    marks_alternate, nothing_is_stopped_without_need, each_caller_returns_after_its_execution,
+    a_dead_program_leaves_nothing, calm_scenarios_are_calm, requests_are_bounded, keys_are_used_once,
+    the_machines_do_not_spin,
 )  # fmt: skip

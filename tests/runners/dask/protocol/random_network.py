@@ -64,8 +64,8 @@ class Faults:
 
         return cls(
             loss=often(0.3), duplicate=often(0.3), slow=often(0.2), stuck_events=often(1.0, 0.25), cut=often(0.06),
-            kill=often(0.02), replace=often(0.02), freeze=often(0.03), close=often(0.02, 0.25), remove=often(0.02, 0.25),
-            rerun=often(0.05), cluster=often(0.02, 0.2), program_dies=random.random() < 0.15,
+            kill=often(0.02), replace=often(0.02), freeze=often(0.03), close=often(0.02, 0.25),
+            remove=often(0.02, 0.25), rerun=often(0.05), cluster=often(0.02, 0.2), program_dies=random.random() < 0.15,
         )  # fmt: skip
 
     @property
@@ -198,7 +198,7 @@ class Network:
             self.at(self.seconds + 60, lambda run=run: self.cancel(run))  # type: ignore[misc]
             self.at(self.seconds + 80, lambda run=run: self.command(run, CommandKind.KILL, 0))  # type: ignore[misc]
         if random.random() < 0.3:
-            self.at(random.uniform(10, self.seconds + 50), lambda: self.close_session())
+            self.at(random.uniform(10, self.seconds + 50), self.close_session)
 
     def place(self, run: str) -> None:
         self.history.add(self.now, "place", run)
@@ -360,7 +360,7 @@ class Network:
 
     def execute_again(self, worker: SimulatedWorker) -> None:
         """Dask has lost the worker: it sends its tasks to other ones, or gives them up."""
-        for run, key in list(worker.runs.values()):
+        for _, key in list(worker.runs.values()):
             if key in self.futures and self.random.random() < 0.7:
                 self.tasks.append((key, *self.specs[key]))
             elif key in self.futures:
@@ -376,7 +376,7 @@ class Network:
         worker = self.workers[address] = SimulatedWorker(address, offset, number)
         seen = placement_io.Worker(address, address[6:], "host", 1, self.slots, frozenset({TASK}))
         self.at(delay, lambda: self.tell(placement_io.WorkerJoined(seen)))
-        self.at(delay, lambda: self.schedule())
+        self.at(delay, self.schedule)
         worker.cut_until = -inf if old is None else old.cut_until
 
     def agent_of(self, worker: SimulatedWorker) -> Agent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskloom.runners.dask.protocol.journal import LOG_BYTES, REPLY_BYTES, Journal
+from taskloom.runners.dask.protocol.messages import Entry
 from taskloom.text import to_json
 
 
@@ -84,7 +85,7 @@ def test_the_oldest_log_lines_are_dropped_and_the_gap_is_counted() -> None:
         journal.add_report("e1", log(f"{n}" + "x" * 10_000))
     journal.add_report("e1", {"ended": {}})
 
-    kept = []
+    kept: list[Entry] = []
     while entries := journal.unacknowledged():
         kept += entries
         journal.acknowledge(entries[-1].number)

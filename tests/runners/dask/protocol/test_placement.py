@@ -222,7 +222,8 @@ def test_a_grant_to_an_execution_that_had_left_is_taken_back() -> None:
 
 def test_reports_come_once_and_in_order() -> None:
     driven = Driven().granted()
-    started, ready, ended = {"started": True}, {"ready": True}, {"ended": {}}
+    started, ready = {"started": True}, {"ready": True}
+    ended: dict[str, Any] = {"ended": {}}
 
     assert driven.hear(("report", "e1", started), ("report", "e1", ready)) == [
         Reported("r1", started), Reported("r1", ready),
@@ -580,7 +581,8 @@ def test_an_execution_that_leaves_after_the_end_of_the_session_has_ended() -> No
     [
         CancelRequested("r9", REASON), CommandRequested("r9", "kill"), FutureEnded("r9", "ended"),
         WorkerLeft("tcp://w9", "gone"), RequestFailed("tcp://w9", 1, "no"), RequestFailed("tcp://w1", 9, "no"),
-        Replied("tcp://w9", 0, Reply("s", "a", 1.0, (), {}, 0)), Replied("tcp://w1", 0, Reply("t", "a", 1.0, (), {}, 0)),
+        Replied("tcp://w9", 0, Reply("s", "a", 1.0, (), {}, 0)),
+        Replied("tcp://w1", 0, Reply("t", "a", 1.0, (), {}, 0)),
     ],
 )  # fmt: skip
 def test_what_is_unknown_changes_nothing(given: Any) -> None:
