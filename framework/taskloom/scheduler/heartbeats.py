@@ -71,6 +71,9 @@ class HeartbeatTrack:
 
     def check_watchdog(self, now: float) -> RunUnresponsive | RunResponsive | None:
         """Return the report if the run has become unresponsive or responsive; call it after `update`."""
+        if self.record.unreachable is not None:
+            self.counted_from = now  # it may poll, and nothing of that arrives
+            return None
         watchdog = self.record.spec.watchdog
         gap = self._watched_gap(now)
         is_unresponsive = watchdog is not None and gap > watchdog.after
