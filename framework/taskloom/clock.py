@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from taskloom.core.model import Moment
 
-__all__ = ["Clock", "MonotonicClock", "local_zone", "mono", "wall"]
+__all__ = ["Clock", "MonotonicClock", "boottime", "local_zone", "mono", "wall"]
 
 mono = time.monotonic
 """Seconds of the monotonic clock; for code outside the core that measures its own waits."""
 
 wall = time.time
 """Seconds since the epoch; for code outside the core that puts a time on its own lines."""
+
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boottime() -> float:
+    """Return the seconds since the start of this machine, the time of suspensions included; monotonic as well.
+
+    The same for all processes of the machine: a moment may be sent to another one.
+    """
+    return time.clock_gettime(_BOOTTIME)
 
 
 def local_zone() -> tuple[int, int]:

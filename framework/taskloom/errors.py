@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskloom.diagnostics import Place, Problem, Related, near_match, quoted
-from taskloom.text import did_you_mean, first_of, normalised, suggest
+from taskloom.text import did_you_mean, first_of, measured, normalised, suggest
 
 __all__ = [
     "AlreadyRunning",
@@ -127,11 +127,14 @@ class JobStopping(UsageError):
 
 
 class JobBlocked(UsageError):
-    """A job cannot be started while the thread of its abandoned run is alive."""
+    """A job cannot be started while the thread of its abandoned run is alive, or its lost run may be executing."""
 
-    def __init__(self, job: str, run: str) -> None:
-        self.job, self.run = job, run
-        super().__init__(f"cannot start job {job!r}: the thread of its abandoned run {run} is still alive")
+    def __init__(self, job: str, run: str, seconds: float | None = None) -> None:
+        self.job, self.run, self.seconds = job, run, seconds
+        why = f"the thread of its abandoned run {run} is still alive"
+        if seconds is not None:
+            why = f"its lost run {run} may still be executing for {measured(seconds)}"
+        super().__init__(f"cannot start job {job!r}: {why}")
 
 
 class DependencyUnmet(UsageError):

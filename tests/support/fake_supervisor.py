@@ -159,13 +159,20 @@ class ProcessBench:
             self._changed.notify_all()
 
     def start(
-        self, token: CancelToken | None = None, options: Mapping[str, Any] = MappingProxyType({})
+        self,
+        token: CancelToken | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        lease: float | None = None,
     ) -> ProcessHandle:
         """Start a run whose task nobody imports."""
         reference = TaskReference("somewhere", "task", {}, "somewhere.task")
         binding = Binding(lambda: Body(lambda ctx: None, None), refer=lambda: reference, label=reference.label)
         order = RunOrder(f"job#{len(self.handles) + 1}", "job", "task", 1, 1, False, 0.5, binding, options)
-        handle = self.runner.start(order, token or CancelToken(), self.emit)
+        token = token or CancelToken()
+        if lease is None:
+            handle = self.runner.start(order, token, self.emit)
+        else:
+            handle = self.runner.start_leased(order, token, self.emit, lease)
         self.handles.append(handle)
         return handle
 

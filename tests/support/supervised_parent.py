@@ -16,7 +16,7 @@ from tests.support.supervised import MARK, kill_marked, marked
 PROGRAM = """
 import os, re, sys, threading
 from taskloom.runners.process.launch import LaunchSpec, launch
-launched = launch(LaunchSpec(argv={argv!r}, env=dict(os.environ), job="job", grace={grace}, linger=0.05))
+launched = launch(LaunchSpec(argv={argv!r}, env=dict(os.environ), job="job", grace={grace}, linger=0.05, lease={lease}))
 launched.channel.setblocking(True)
 os.set_blocking(launched.stdout, True)
 print("launched", flush=True)
@@ -49,10 +49,10 @@ class Roles(NamedTuple):
 class SupervisedParent:
     """The program, started. Use it in a `with` statement, which leaves nothing of it."""
 
-    def __init__(self, argv: list[str], *, after: str = "", grace: float = 0.1) -> None:
+    def __init__(self, argv: list[str], *, after: str = "", grace: float = 0.1, lease: float | None = None) -> None:
         self.mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(argv=argv, after=after, grace=grace)],
+            [sys.executable, "-c", PROGRAM.format(argv=argv, after=after, grace=grace, lease=lease)],
             env={**os.environ, MARK: self.mark},
             stdout=subprocess.PIPE,
             text=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -46,7 +46,8 @@ class Api:
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
     text. `log` gets a line for each action, with who requested it; by default the logger `taskloom.control`, on a
-    thread that exists while there is something to log. `history` records the actions.
+    thread that exists while there is something to log. `history` records the actions. `notifications`
+    returns how it goes with each receiver of notifications, as JSON data.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Api:
         mask: Callable[[str], str] = _as_it_is,
         log: Log | None = None,
         history: ActionRecord | None = None,
+        notifications: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         self._own_log: FailureLog | None = None
         if log is None:
@@ -67,7 +69,16 @@ class Api:
             log = self._own_log.put_line
         self._log = log
         self._state = ApiState(
-            scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log, history or NoRecord()
+            scheduler,
+            program,
+            EventRing(),
+            logs,
+            reload,
+            shutdown,
+            mask,
+            self._log,
+            history or NoRecord(),
+            notifications,
         )
         routes = [f"{route.method} {route.path}" for route in ROUTES]
         self._state.documents = {

@@ -56,6 +56,8 @@ class ApiState:
     """Replaces the secrets in a text."""
     log: Log
     history: ActionRecord = field(default_factory=NoRecord)
+    notifications: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Returns how it goes with each receiver of notifications."""
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
     names: CallerNames = field(default_factory=CallerNames)

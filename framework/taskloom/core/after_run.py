@@ -12,7 +12,7 @@ from collections.abc import Callable
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import NOTHING, EventName
-from taskloom.core.model import Phase, WaitingFor
+from taskloom.core.model import Outcome, Phase, WaitingFor
 from taskloom.core.policies import RestartWhen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.restart import Backoff, RestartGate
@@ -46,7 +46,7 @@ class FollowUps:
         self._begin(run, self._decide(run, is_permanent=is_permanent))
 
     def remember(self, run: RunRecord) -> None:
-        """Decide what follows a run that is abandoned; it begins when the run's thread exits."""
+        """Decide what follows a run that is abandoned or lost; it begins when nothing of the run is left."""
         self._store.set_follow_up(run.job, self._decide(run, is_permanent=False))
         self._starter.propagate(run.job)
 
@@ -63,7 +63,7 @@ class FollowUps:
             self._shutdown.begin_for(job)
 
     def begin_remembered(self, run: RunRecord) -> None:
-        """Begin what was decided when the run was abandoned, unless a command has changed that since."""
+        """Begin what was decided when the run was abandoned or lost, unless a command has changed that since."""
         is_open = self._shutdown.phase is Phase.OPEN
         self._begin(run, run.job.follow_up if is_open else FollowUp.NOTHING)
 
@@ -150,6 +150,8 @@ class FollowUps:
         job = run.job
         backoff = job.backoff = job.backoff or Backoff()
         delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
+        if run.outcome is Outcome.LOST and run.ended is not None:
+            delay = max(0.0, run.ended.mono + delay - self._store.now.mono)  # counted from the loss
         self._store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
         self._set_restart(run, delay)
 

@@ -72,8 +72,8 @@ class EventName(FastEnum):
     SKIPPED = "skipped"
     """Signals that a waiting job will not start, and why; `data` as of `cancel_requested`."""
     BLOCKED = "blocked"
-    """Signals that the job cannot get a run while the thread of its abandoned run is alive; `data` has `otherwise` if
-    its processes were killed in vain."""
+    """Signals that the job cannot get a run while the thread of its abandoned run is alive, or `until` something of its
+    lost run may be executing; `data` has `otherwise` if its processes were killed in vain."""
     RESTART_SCHEDULED = "restart_scheduled"
     """Signals that another run follows the one that ended, after at least `seconds`; `data` has the delay without the
     jitter."""
@@ -92,6 +92,16 @@ class EventName(FastEnum):
     RESUMED = "resumed"
     """Signals that the job is held back no longer, and why: it was paused, or a user had stopped it. `start` and
     `restart`, which end the hold of a stopped job too, have no such event."""
+    PLACED = "placed"
+    """Signals where the run executes, if not here: `data` has the `host`, the `worker` and the `pid`, which is 0 while
+    it is not known. At most two for each run."""
+    UNREACHABLE = "unreachable"
+    """Signals that nothing is heard of the run's worker; `data` has `since`. The run may still be executing."""
+    REACHABLE = "reachable"
+    """Signals that an unreachable run is heard of again, after `seconds`."""
+    RELEASED = "released"
+    """Signals that nothing is left of a lost run any more, `seconds` after its end; `data` has `confirmed`: true if its
+    runner has found that out, false if its time is over."""
     UNRESPONSIVE = "unresponsive"
     """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age, and how the
     runner found out if not by that."""

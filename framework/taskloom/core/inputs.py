@@ -12,10 +12,14 @@ from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection
 from taskloom.core.run_reports import (
     CallbackFailed,
     RunEnded,
+    RunPlaced,
+    RunReachable,
     RunReady,
+    RunReleased,
     RunResponsive,
     RunStarted,
     RunStartFailed,
+    RunUnreachable,
     RunUnresponsive,
 )
 
@@ -34,10 +38,14 @@ __all__ = [
     "RestartJob",
     "ResumeJob",
     "RunEnded",
+    "RunPlaced",
+    "RunReachable",
     "RunReady",
+    "RunReleased",
     "RunResponsive",
     "RunStartFailed",
     "RunStarted",
+    "RunUnreachable",
     "RunUnresponsive",
     "Shutdown",
     "StackCaptured",
@@ -200,5 +208,16 @@ Command = (
     | Shutdown
     | HurryShutdown
 )
-RunReport = RunStarted | RunStartFailed | RunReady | RunUnresponsive | RunResponsive | RunEnded
+RunReport = (
+    RunStarted
+    | RunStartFailed
+    | RunReady
+    | RunUnresponsive
+    | RunResponsive
+    | RunPlaced
+    | RunUnreachable
+    | RunReachable
+    | RunEnded
+    | RunReleased
+)
 Input = Command | Tick | RunReport | StackCaptured | CallbackFailed | InstantRecorded

@@ -26,6 +26,7 @@ from taskloom.core.after_run import FollowUps
 from taskloom.core.changeover import Changeovers
 from taskloom.core.events import NOTHING, Audience, EventName
 from taskloom.core.holding import Holder
+from taskloom.core.lost_runs import LostRuns
 from taskloom.core.model import (
     WAIT_FOR_EVER,
     How,
@@ -52,6 +53,7 @@ from taskloom.core.stopping import StopSequence
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision
 from taskloom.core.waits import make_waits
+from taskloom.core.whereabouts import PlaceKeeper
 from taskloom.errors import DependencyCycle, DependencyUnmet, DuplicateJob, InternalError, JobDisabled, SchedulerStopped
 from taskloom.text import measured
 
@@ -71,6 +73,14 @@ class Lifecycle:
         self._starter = Starter(self._store, self.stops, self.shutdown, random)
         self._follow_ups = FollowUps(self._store, self._starter, self.shutdown, random)
         self._changeovers = Changeovers(self._store, self._starter)
+        self._lost = LostRuns(
+            self._store,
+            self.stops,
+            self._follow_ups,
+            changeovers=self._changeovers,
+            shutdown=self.shutdown,
+            exit_late=self._exit_late,
+        )
         self._resetter = Resetter(self._store, self._starter)
         self._holder = Holder(self._store, self._starter, self.shutdown)
         self.reloader = Reloader(
@@ -85,6 +95,7 @@ class Lifecycle:
         self.jobs = self._store.jobs
         self.runs = self._store.runs
         self.stopping = self.stops.stopping
+        places = PlaceKeeper(self._store)
         self._was_work_over = True
         self._has_started = False
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -107,7 +118,11 @@ class Lifecycle:
             inputs.RunReady: self._run_ready,
             inputs.RunUnresponsive: self._run_unresponsive,
             inputs.RunResponsive: self._run_responsive,
+            inputs.RunPlaced: places.place,
+            inputs.RunUnreachable: places.mark_unreachable,
+            inputs.RunReachable: places.mark_reachable,
             inputs.RunEnded: self._run_ended,
+            inputs.RunReleased: self._lost.confirm,
             inputs.StackCaptured: self._stack_captured,
             inputs.CallbackFailed: self._callback_failed,
             inputs.InstantRecorded: self._starter.records.answer,
@@ -234,7 +249,7 @@ class Lifecycle:
         if not job.spec.enabled:
             raise JobDisabled(command.job)  # in any state: its run may be stopping because it was disabled
         if job.state is JobState.BLOCKED:
-            raise job.refused_start()
+            raise job.refused_start(self._store.now.mono)
         if job.run is None:
             self._start_job(inputs.StartJob(command.job, command.is_now, command.reason))
             return
@@ -263,7 +278,7 @@ class Lifecycle:
         job = self.job(name)
         self._must_be_open(f"start job {name!r}")
         if Decision.RUN not in TRANSITIONS[job.state]:
-            raise job.refused_start()
+            raise job.refused_start(self._store.now.mono)
         return job
 
     def _must_be_open(self, request: str) -> None:
@@ -349,8 +364,12 @@ class Lifecycle:
 
     def _run_ended(self, report: inputs.RunEnded) -> None:
         run = self._store.live(report.run)
+        is_lost = report.how is How.LOST and report.stopped_by > self._store.now.mono
         if run.outcome is Outcome.ABANDONED:
-            self._exit_late(run)
+            if is_lost:
+                self._lost.await_end(run, report.stopped_by)
+            else:
+                self._exit_late(run)
             return
         if not report.was_requested:
             # A cancel that came after the body had returned is not the cause of the end: undo what it set.
@@ -362,6 +381,9 @@ class Lifecycle:
             self.stops.request(run, self.shutdown.reason)
         run.how = report.how
         outcome, run.error = decide_outcome(report, run.reason)
+        if is_lost:
+            self._lost.lose(run, report.stopped_by)
+            return
         self._end(run, outcome, is_permanent=report.how is How.PERMANENT)
 
     def _stack_captured(self, report: inputs.StackCaptured) -> None:

@@ -12,6 +12,7 @@ from taskloom.core.inputs import StackCaptured
 from taskloom.core.model import ErrorInfo, Hold, How, JobSpec, JobState, Moment, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.core.restart import Backoff
+from taskloom.core.run_reports import Whereabouts
 from taskloom.errors import AlreadyRunning, JobBlocked, JobDisabled, JobStopping, UsageError
 
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ class RunRecord:
     killed: Moment | None = None
     # When the watchdog found that the run does not poll.
     unresponsive: Moment | None = None
+    # If it executes elsewhere: the place, whether its process there is known, and since when nothing is heard of it.
+    whereabouts: Whereabouts | None = None
+    is_process_known: bool = False
+    unreachable: Moment | None = None
+    # Of a lost run: when what may be left of it has stopped; None if nothing was left.
+    stopped_by: Moment | None = None
     is_urgent: bool = False
     how: How | None = None
     outcome: Outcome | None = None
@@ -184,7 +191,7 @@ class JobRecord:
     changeover: Changeover | None = None
     # Since when the job waits for them.
     held_since: Moment | None = None
-    # The run that is running or stopping, or that was abandoned and whose thread is alive.
+    # The run that is running or stopping, or that was abandoned or lost and may still be executing.
     run: RunRecord | None = None
     last_run: RunRecord | None = None
     follow_up: FollowUp = FollowUp.POLICY
@@ -233,11 +240,20 @@ class JobRecord:
         """Whether the job counts as active while the thread of its abandoned run lives.
 
         A schedule goes on: it never ends by itself. A pending restart is less: that thread may never exit, so a
-        program does not stay for it, unless it has daemons only and runs until a signal anyway.
+        program does not stay for it, unless it has daemons only and runs until a signal anyway. A lost run blocks its
+        job for a known time only.
         """
         if self.next_firing is not None:
             return True
-        return self.spec.daemon and self.follow_up in (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
+        is_awaited = self.spec.daemon or self.lost_run is not None
+        return is_awaited and self.follow_up in (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
+
+    @property
+    def lost_run(self) -> RunRecord | None:
+        """The run of a blocked job, if it was lost: it blocks the job until its `stopped_by`."""
+        # Not `run`, which a release resets before the state changes.
+        last = self.last_run
+        return last if self.state is JobState.BLOCKED and last is not None and last.outcome is Outcome.LOST else None
 
     @property
     def is_paused(self) -> bool:
@@ -269,13 +285,14 @@ class JobRecord:
             and not self.is_stopped
         )
 
-    def refused_start(self) -> UsageError:
-        """Return the error for a START that is refused in this state."""
+    def refused_start(self, now: float) -> UsageError:
+        """Return the error for a START that is refused in this state. `now`: in monotonic seconds."""
         name, run = self.spec.name, self.run.id if self.run is not None else ""
         if self.state is JobState.DISABLED:
             return JobDisabled(name)
         if self.state is JobState.STOPPING:
             return JobStopping(name, run)
         if self.state is JobState.BLOCKED:
-            return JobBlocked(name, run)
+            until = self.run.stopped_by if self.run is not None else None
+            return JobBlocked(name, run, until.mono - now if until is not None else None)
         return AlreadyRunning(name, run)

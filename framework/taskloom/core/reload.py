@@ -140,9 +140,11 @@ class Reloader:
         outlived: list[RunRecord] = []
         for name, job in self._store.jobs.items():
             run = job.run
-            if run is None or run.requested is None or not (name in changed or _was_stopped_by_reload(run)):
+            is_lost = run is not None and run is job.lost_run
+            is_ending = run is not None and (run.requested is not None or is_lost)
+            if run is None or not is_ending or not (name in changed or _was_stopped_by_reload(run)):
                 continue  # a run that nothing stops may have begun just now, because the change fixed its job
-            if run.outcome is None and not run.is_overdue:
+            if is_lost or (run.outcome is None and not run.is_overdue):
                 awaited.append(run)
             elif name in changed:
                 outlived.append(run)

@@ -217,7 +217,7 @@ def _state_of(job: JobRecord, condition: Condition) -> DependencyState:
     if _is_satisfied(job, condition):
         return DependencyState.SATISFIED
     if job.state is JobState.BLOCKED:
-        # When its thread exits, the job finishes or begins another run.
+        # When nothing is left of its run, the job finishes or begins another run.
         is_possible = condition is Condition.FINISHED or job.follow_up not in (FollowUp.NOTHING, FollowUp.REMOVAL)
         return DependencyState.PENDING if is_possible else DependencyState.IMPOSSIBLE
     is_over = job.state in (JobState.FINISHED, JobState.SKIPPED, JobState.DISABLED)
@@ -240,7 +240,8 @@ def _is_satisfied(job: JobRecord, condition: Condition) -> bool:
 
 def _why_impossible(job: JobRecord, condition: Condition) -> str:
     name, run = job.spec.name, job.last_run
-    if job.state is JobState.FINISHED and run is not None and run.outcome is not None:
+    is_over = job.state is JobState.FINISHED or job.lost_run is not None
+    if is_over and run is not None and run.outcome is not None:
         how = f"ended {run.outcome.value}"
     elif job.state is JobState.BLOCKED:
         how = "is blocked"

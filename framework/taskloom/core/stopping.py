@@ -6,6 +6,7 @@ asked where the run is, and answers with StackCaptured.
 With `otherwise: kill` there are two more steps. Shortly before `within` is over, the processes of the run get TERM.
 When its stack was captured they are killed, and the stop still waits for the run, which is gone within milliseconds.
 If the kernel cannot kill it, such as in a read from a disk that does not answer, it is abandoned after KILL_SECONDS.
+A run elsewhere has PLACED_KILL_SECONDS: its runner may have to find out first that no answer comes, and calls it lost.
 
 No stop waits for a run with `join: 0s`. A whole shutdown goes on without it, and decides about it at its end: a run
 that is still alive then is abandoned, and one that has ended is not. A run that can be killed is killed at the end of
@@ -30,6 +31,7 @@ from taskloom.core.transitions import Decision
 __all__ = [
     "FIRST_PROGRESS_SECONDS",
     "KILL_SECONDS",
+    "PLACED_KILL_SECONDS",
     "PROGRESS_RUNS",
     "PROGRESS_SECONDS",
     "TERM_SECONDS",
@@ -50,6 +52,8 @@ TERM_SECONDS = 2.0
 TERM_SHARE = 0.2
 # A killed process is gone within some milliseconds, and a hundred of them within this.
 KILL_SECONDS = 1.0
+# A runner calls a run elsewhere lost after 2 s without a confirmed end; the rest is for the way of that report.
+PLACED_KILL_SECONDS = 3.0
 _NEVER = float("inf")
 
 
@@ -133,7 +137,8 @@ class StopSequence:
         """Kill an overdue run, and wait until it is gone."""
         run.killed = self._store.now
         self._store.actions.append(KillRun(run.id))
-        self._store.deadlines.add(run.killed.mono + KILL_SECONDS, self._unkillable, run)
+        seconds = KILL_SECONDS if run.whereabouts is None else PLACED_KILL_SECONDS
+        self._store.deadlines.add(run.killed.mono + seconds, self._unkillable, run)
 
     def release(self, run: RunRecord) -> None:
         """Stop waiting for the run: it has ended, or the join policy has decided about it. Idempotent."""

@@ -32,6 +32,8 @@ class Decision(FastEnum):
     """Request the run to stop: because of a command, a limit, the watchdog, a firing, a reload or a shutdown."""
     ABANDON = "abandon"
     """Give up a run that outlived its `within`, and could not be killed or is not to be; it may still be alive."""
+    LOSE = "lose"
+    """Record that the runner has lost the run, and that something of it may still be executing for a known time."""
     FINISH = "finish"
     """Expect no further run: none follows the last one, a wait was stopped, or the schedule has no further firings."""
     DISABLE = "disable"
@@ -52,9 +54,9 @@ TRANSITIONS: Mapping[JobState, Mapping[Decision, JobState]] = MappingProxyType(
         _S.DISABLED: {_D.ENABLE: _S.WAITING},
         # From one wait to the next, to a run, or to the end of waiting.
         _S.WAITING: {**_WITHOUT_RUN, _D.SKIP: _S.SKIPPED, _D.FINISH: _S.FINISHED},
-        _S.RUNNING: {**_AFTER_RUN, _D.REQUEST_STOP: _S.STOPPING},
-        _S.STOPPING: {**_AFTER_RUN, _D.ABANDON: _S.BLOCKED},
-        # Left when the thread of the abandoned run exits.
+        _S.RUNNING: {**_AFTER_RUN, _D.REQUEST_STOP: _S.STOPPING, _D.LOSE: _S.BLOCKED},
+        _S.STOPPING: {**_AFTER_RUN, _D.ABANDON: _S.BLOCKED, _D.LOSE: _S.BLOCKED},
+        # Left when the thread of the abandoned run exits, or nothing can be left of the lost one.
         _S.BLOCKED: _AFTER_RUN,
         _S.FINISHED: _WITHOUT_RUN,
         _S.SKIPPED: _WITHOUT_RUN,

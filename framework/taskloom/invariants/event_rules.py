@@ -14,19 +14,23 @@ from dataclasses import dataclass, field
 
 from taskloom.core.events import EventName
 from taskloom.invariants.facts import ROUNDING_SECONDS, Fact, RunFacts, Violation, check_end, differ, fact_of
+from taskloom.invariants.lost_runs import LostRules
 from taskloom.text import duration
 
 __all__ = ["EventRules", "Fact", "RunFacts", "Violation", "fact_of"]
 
 # Events that may follow scheduler_stopped: a run that outlived the shutdown still reports.
-AFTER_STOPPED = {"ready", "responsive", "ended", "late_exit", "callback_failed", "started"}
+AFTER_STOPPED = {
+    "ready", "responsive", "ended", "late_exit", "callback_failed", "started", "placed", "unreachable", "reachable",
+    "blocked", "released",
+}  # fmt: skip
 # A job is flapping after this many restarts within this many seconds.
 FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
 MISSED_CAUSES = {"late", "overlap", "blocked", "paused", "down", "stopping"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
-    "blocked", "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive",
-    "responsive",
+    "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive", "responsive",
+    "placed", "unreachable", "reachable",
 }  # fmt: skip
 
 
@@ -49,6 +53,7 @@ class EventRules:
     """When the shutdown finished, in monotonic seconds."""
     paused: set[str] = field(default_factory=set)
     """Jobs whose schedule is paused."""
+    lost: LostRules = field(init=False)
     seen_runs: set[str] = field(default_factory=set)
     """The names of all runs so far; a long simulation puts a smaller set in its place."""
     _restarts: dict[str, deque[float]] = field(default_factory=dict)
@@ -58,6 +63,9 @@ class EventRules:
     _has_started: bool = False
     _reloaded_at: float | None = None
     """When the latest reload was, in monotonic seconds."""
+
+    def __post_init__(self) -> None:
+        self.lost = LostRules(self._report)
 
     def check(self, fact: Fact) -> None:
         """Check the next event and record it."""
@@ -124,7 +132,30 @@ class EventRules:
         if fact.job in self.live_of_job:
             self._report("I9", fact, f"job {fact.job} was skipped while it has a run")
 
-    def _blocked(self, fact: Fact, run: RunFacts) -> None:
+    def _blocked(self, fact: Fact) -> None:
+        if "until" in fact.data:
+            run = self.last_of_job.get(fact.job or "")
+            self.lost.block(fact, run)
+            if run is not None and run.run in self.lost.blocking:
+                self.live_of_job[run.job] = run
+        elif (run := self._run_of(fact)) is not None:
+            self._block_abandoned(fact, run)
+
+    def _released(self, fact: Fact) -> None:
+        run = self.lost.release(fact)
+        if run is not None and self.live_of_job.get(run.job) is run:
+            del self.live_of_job[run.job]
+
+    def _placed(self, fact: Fact, run: RunFacts) -> None:
+        self.lost.place(fact, run)
+
+    def _unreachable(self, fact: Fact, run: RunFacts) -> None:
+        self.lost.lose_sight(fact, run)
+
+    def _reachable(self, fact: Fact, run: RunFacts) -> None:
+        self.lost.regain_sight(fact, run)
+
+    def _block_abandoned(self, fact: Fact, run: RunFacts) -> None:
         if run.outcome != "abandoned" or run.is_blocking:
             self._report("I8", fact, f"job {fact.job} was blocked by {fact.run}, which was not just abandoned")
         run.is_blocking = True
@@ -234,13 +265,17 @@ class EventRules:
         restart_at = fact.mono + (fact.seconds or 0.0)
         # Only a reload schedules it again: a new policy may have a shorter delay.
         is_hastened = fact.mono == self._reloaded_at and restart_at < (run.restart_at or 0.0)
-        if (run.restart_at is not None and not is_hastened) or fact.run in self.live:
+        if (run.restart_at is not None and not is_hastened) or self._is_left(fact.run or ""):
             self._report("I6", fact, f"a restart after {fact.run} was scheduled twice, or before its thread had exited")
         if self.stopping is not None:
             self._report("I9", fact, f"a restart after {fact.run} was scheduled during the shutdown")
         if fact.seconds is None or fact.seconds < 0:
             self._report("I6", fact, f"a restart after {fact.run} has a delay of {fact.seconds} seconds")
         run.restart_at = restart_at
+
+    def _is_left(self, run: str) -> bool:
+        """Return whether something of the run may be left."""
+        return run in self.live or run in self.lost.blocking
 
     def _reset(self, fact: Fact) -> None:
         if fact.job not in self.jobs:
@@ -331,7 +366,7 @@ class EventRules:
     def _check_changeover(self, fact: Fact) -> None:
         jobs, runs = fact.data.get("jobs", []), fact.data.get("runs", [])
         is_known = all(name in self.jobs and name not in self.live_of_job for name in jobs)
-        if not jobs or not runs or not is_known or not all(run in self.live for run in runs):
+        if not jobs or not runs or not is_known or not all(self._is_left(run) for run in runs):
             self._report("I12", fact, f"jobs {jobs} are to begin after {runs}, but they run, or those do not")
 
     # -- the scheduler

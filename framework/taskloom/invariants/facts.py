@@ -82,6 +82,11 @@ class RunFacts:
     ended: float | None = None
     is_blocking: bool = False
     unresponsive: float | None = None
+    places: int = 0
+    """How often it was placed."""
+    is_process_known: bool = False
+    unreachable: float | None = None
+    """Since when it is marked so."""
     restart_at: float | None = None
     """The earliest second at which another run may follow this one as a restart."""
 

@@ -24,6 +24,9 @@ Rules for a runner whose class has `kills = True`:
 - Where the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
   that waits for it, and `token.update_remote` takes over polls and waits, so that poll age and watchdog work.
 - `set_urgent` and `set_poll_interval` are passed on to where the run executes.
+- RunPlaced, RunUnreachable and RunReachable come between `start` and the end, as often as that changes.
+- A lost run of which something may still execute has a `stopped_by` in its RunEnded. If the runner learns before that
+  nothing is left, it emits RunReleased, the only report after RunEnded.
 - `stacks` may take a fifth of a second; a stop does not wait longer for it.
 
 Its class says what it can do, by attributes that a job file is checked with; each may be left out:
@@ -44,10 +47,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from taskloom.core.run_reports import (
     CallbackFailed,
     RunEnded,
+    RunPlaced,
+    RunReachable,
     RunReady,
+    RunReleased,
     RunResponsive,
     RunStarted,
     RunStartFailed,
+    RunUnreachable,
     RunUnresponsive,
 )
 from taskloom.sync.cancel_token import CancelToken
@@ -73,7 +80,19 @@ __all__ = [
 TERMINATE_SECONDS = 1.0
 """How long a run waits at most until `terminate` of the job's previous run has returned."""
 
-Report = RunStarted | RunReady | RunUnresponsive | RunResponsive | CallbackFailed | RunEnded | RunStartFailed
+Report = (
+    RunStarted
+    | RunReady
+    | RunUnresponsive
+    | RunResponsive
+    | RunPlaced
+    | RunUnreachable
+    | RunReachable
+    | CallbackFailed
+    | RunEnded
+    | RunStartFailed
+    | RunReleased
+)
 """A report of a runner about a run."""
 
 Emit = Callable[[Report], None]

@@ -58,6 +58,8 @@ class TaskReference(NamedTuple):
 
     With them the other process need not check anything: the check takes most of its own part of the start.
     """
+    log_levels: Mapping[str, int] | None = None
+    """The level of each logger that has one, by name, if the logs are for another program than this one."""
 
 
 class CannotCross(ValueError):

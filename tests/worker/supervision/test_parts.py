@@ -135,7 +135,7 @@ def spec(**changed: object) -> Spec:
     fields = {
         "argv": [b"web server", b"-x"], "env": {}, "cwd": b"/a b", "nice": -5, "account": (33, 33, [33]),
         "no_file_limit": 99, "memory_limit": None, "control": False, "stdin": None, "grace": 2.0, "linger": 0.2,
-        "parent": 1, **changed,
+        "lease": None, "parent": 1, **changed,
     }  # fmt: skip
     return Spec(**fields)  # type: ignore[arg-type]
 

@@ -62,6 +62,7 @@ class ProgramControl:
         reload: RequestReload,
         shutdown: RequestShutdown,
         history: ActionRecord,
+        notifications: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:
         """Begin to listen as the settings say; clients wait until `start`.
 
@@ -80,7 +81,15 @@ class ProgramControl:
 
         # Not through `logging`: a task's log handler may block, so it would need one more thread.
         self._api = Api(
-            scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop, log=log, history=history
+            scheduler,
+            program=info,
+            logs=logs,
+            mask=mask,
+            reload=reload,
+            shutdown=stop,
+            log=log,
+            history=history,
+            notifications=notifications,
         )
         if settings.control:
             named = settings.name is not None

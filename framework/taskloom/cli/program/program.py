@@ -29,8 +29,10 @@ from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_f
 from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.messages import Message
+from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.program.service_manager import service_manager
 from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.program.shared_process import SharedProcess
 from taskloom.cli.program.shutdown import Ending
@@ -98,6 +100,7 @@ class Program:
         self._guard = SignalGuard(self._on_signal)
         self._start_log = StartLog(() if sources is None else sources.warnings)
         self._warn = self._start_log.warn
+        self._service = service_manager(os.environ, self._warn)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
@@ -105,6 +108,7 @@ class Program:
         self._process = SharedProcess()
         self._control = ProgramControl()
         self._history = ProgramHistory()
+        self._notifications = ProgramNotifications()
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
@@ -154,8 +158,7 @@ class Program:
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
-        self._watcher.watch_jobs(selection.specs)
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         self._history.choose(self._settings.history, selection.specs, self._masker)
         self._scheduler = Scheduler(
             stop_within=self._stop_within, on_stopping=self._on_stopping, log=False, memory=self._history.memory
@@ -179,9 +182,11 @@ class Program:
             self._feed = EventFeed(
                 self._scheduler,
                 self._shown,
-                self._control,
-                self._history,
-                self._events.sink,
+                control=self._control,
+                history=self._history,
+                notifications=self._notifications,
+                service=self._service,
+                sink=self._events.sink,
                 is_verbose=self._is_verbose,
             )
         with needed("import its modules"):
@@ -205,6 +210,7 @@ class Program:
             is_verbose=self._is_verbose,
             settings=selection.settings,
             history=self._history,
+            service=self._service,
         )
         self._reactions = SignalReactions(
             self._stopping, self._reloader, self._final, console, self._history, self._show_status, self._output.close
@@ -214,7 +220,12 @@ class Program:
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
         self._control.log_place(console)
         self._history.begin(console, selection.specs)
+        self._add_jobs(selection)
+
+    def _add_jobs(self, selection: Selection) -> None:
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
+        with needed("start the thread that notifies the service manager"):
+            self._service.start(self._scheduler)
 
     def _open_control_and_history(self, files: JobFiles, undo: ExitStack) -> None:
         """Claim the name of the program, open its history, and let clients in: in this order."""
@@ -230,10 +241,13 @@ class Program:
             reload=self._reloader.request,
             shutdown=lambda within, reason: self._queue.put(partial(self._stopping.begin_by_request, within, reason)),
             history=self._history,
+            notifications=self._notifications.as_json,
         )
         undo.callback(self._control.close)
         undo.callback(self._history.close, ExitCode.UNUSABLE)
         self._history.open(info, self._scheduler, self._shown.logs.ring, is_fresh=self._is_fresh)
+        undo.callback(self._notifications.close)
+        self._notifications.open(self._settings.notify, info, self._masker, self._console, self._history)
         self._control.start()
 
     def _learn_settings(self, selection: Selection) -> None:
@@ -248,6 +262,12 @@ class Program:
             self._stop_within = self._settings.stop_within
             self._watcher.allow(self._stop_within)
 
+    def _learn_jobs(self, selection: Selection) -> None:
+        """Prepare the watcher, the masking and the notifications for jobs that are added soon."""
+        self._masker.learn(selection.secrets)
+        self._watcher.watch_jobs(selection.specs)
+        self._notifications.learn(selection.specs)
+
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
@@ -257,9 +277,8 @@ class Program:
 
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         prepare_for_processes(selection.specs)
-        self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run
@@ -343,6 +362,7 @@ class Program:
         """
         self._policy.stop_began()
         self._watcher.stop_began()
+        self._service.stop_began()
         self._queue.put(Message.STOPPING)
 
     # -- the end
@@ -357,6 +377,7 @@ class Program:
             self._errors.record(error)
         code = self._exit_code(report)
         try:
+            self._service.close()
             self._guard.release_wakeup_fd()
             ending = Ending(
                 code,
@@ -378,6 +399,7 @@ class Program:
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
         self._feed.close(self._console, self._stopping.deadline)
+        self._notifications.finish(self._console, self._stopping.deadline)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._final.await_threads(report, self._wait_for_threads)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields.history import HistorySetting
 from taskloom.jobfile.fields.metrics import MetricsAddress
+from taskloom.jobfile.fields.notify import Receivers
 from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class RunSettings:
     """The path of the control socket; None: in the first folder that suits."""
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
+    notify: Receivers | None = None
+    """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None
     """The address at which the program gives its metrics; None: none."""
     metrics_from: str = ""
@@ -59,6 +62,7 @@ class RunSettings:
             control=control is not False,
             socket=control if isinstance(control, str) else None,
             history=given["history"].value,
+            notify=given["notify"].value,
             metrics=given["metrics"].value,
             metrics_from="" if given["metrics"].value is None else str(given["metrics"]),
         )

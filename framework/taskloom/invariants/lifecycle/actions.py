@@ -33,13 +33,19 @@ class ActionRules:
         message = self._model.message
         kind, run = type(message), str(getattr(message, "run", ""))
         if kind is inputs.RunEnded or kind is inputs.RunStartFailed:
-            if self._released != run:
+            if self._released != run and not self._is_left(run):
                 self._model.report("I8", f"{run} has ended, but no ReleaseRun came")
+        elif kind is inputs.RunReleased and run in self._model.left:
+            self._model.report("I8", f"nothing is left of {run}, but its job is still blocked")
         elif kind is inputs.RunStarted:
             found = self._model.event_rules.live.get(run)
             if found is not None and found.started is None and found.ended is None:
                 self._model.report("I4", f"{found.run} has started, but no event came")
         self._released = ""
+
+    def _is_left(self, run: str) -> bool:
+        """Return whether an abandoned run was lost: it is released when nothing can be left of it."""
+        return run in self._model.left and run in self._model.event_rules.live
 
     def _check_counts(self) -> None:
         for event, action, excess in (
@@ -76,6 +82,9 @@ class ActionRules:
         if action.run in self._model.event_rules.live:
             self._model.report("I8", f"ReleaseRun of {action.run}, which is live")
         message = self._model.message
+        if action.run in self._model.left and not isinstance(message, inputs.RunEnded):
+            self._model.end_left(action.run)  # it was abandoned, and lost later
+            return
         if not isinstance(message, inputs.RunEnded | inputs.RunStartFailed) or message.run != action.run:
             self._model.report("I8", f"ReleaseRun of {action.run}, which no runner reported as ended")
 

@@ -29,7 +29,7 @@ class Changeovers:
             run = job.run
             if run is None or not (name in ending or self._was_stopped_by_reload(job)):
                 continue
-            if run.outcome is None and (run.overdue is None or run.is_killed):
+            if job.is_lost or (run.outcome is None and (run.overdue is None or run.is_killed)):
                 awaited.append(run.run)
             elif name in ending:
                 outlived.append(run.run)

@@ -12,6 +12,7 @@ from taskloom.invariants.event_rules import Fact, RunFacts, fact_of
 from taskloom.invariants.lifecycle.actions import ActionRules
 from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands
+from taskloom.invariants.lifecycle.lost_runs import LostRuns
 from taskloom.invariants.lifecycle.model import FollowUp, JobModel, Model, Wait
 from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.restarts import Restarts
@@ -25,8 +26,8 @@ __all__ = ["JobEvents"]
 
 # These have no other effect on the model.
 _EXPECTED = (
-    "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive", "responsive", "reloaded", "reload_waiting",
-    "reload_overdue",
+    "placed", "unreachable", "reachable", "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive",
+    "responsive", "reloaded", "reload_waiting", "reload_overdue",
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ class JobEvents:
     _action_rules: ActionRules
     _changeovers: Changeovers
     _records: Records
+    _lost_runs: LostRuns
     _shutdown_reason: tuple[str, str] | None = None
     _handlers: dict[str, Callable[[Fact], None]] = field(init=False)
 
@@ -56,6 +58,8 @@ class JobEvents:
             "stop_overdue": self._stop_overdue,
             "ended": self._ended,
             "late_exit": self._late_exit,
+            "blocked": self._blocked,
+            "released": self._released,
             "skipped": self._skipped,
             "restart_scheduled": self._restart_scheduled,
             "missed": self._missed,
@@ -180,13 +184,16 @@ class JobEvents:
         self._stops.end(run, is_overdue=fact.outcome == "abandoned" and was_awaited)
         if fact.outcome == "abandoned":
             self._schedules.detect_firing_before_abandon(job)
-            self._run_ends.abandon(job, run)
+            self._run_ends.keep(job, run)
             self._changeovers.release(run.run)
             return
         self._schedules.detect_unseen_firing(job)
         message = self._model.message
         if isinstance(message, inputs.RunEnded) and not message.was_requested and job.follow_up is FollowUp.RETRY:
             job.follow_up = FollowUp.POLICY  # the run ended before it saw the watchdog's cancel
+        if fact.outcome == "lost" and run.run in self._model.left:
+            self._lost_runs.lose(job, run)
+            return
         is_permanent = isinstance(message, inputs.RunEnded) and message.how is How.PERMANENT
         self._run_ends.end(job, run, is_permanent=is_permanent)
         self._changeovers.release(run.run)
@@ -197,6 +204,15 @@ class JobEvents:
         if job is not None and run is not None:
             self._schedules.detect_unseen_firing(job)
             self._run_ends.exit_late(job, run)
+
+    def _blocked(self, fact: Fact) -> None:
+        if "until" in fact.data:
+            self._check_expected(fact)
+
+    def _released(self, fact: Fact) -> None:
+        job = self._model.job_of(fact)
+        if job is not None and job.is_lost and job.run is not None and job.run.run == fact.run:
+            self._lost_runs.check_release(job, job.run, fact)
 
     def _restart_scheduled(self, fact: Fact) -> None:
         job = self._model.job_of(fact)

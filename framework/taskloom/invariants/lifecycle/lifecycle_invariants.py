@@ -13,6 +13,7 @@ from taskloom.invariants.lifecycle.changeovers import Changeovers
 from taskloom.invariants.lifecycle.commands import Commands, check_refusal
 from taskloom.invariants.lifecycle.holds import Holds
 from taskloom.invariants.lifecycle.job_events import JobEvents
+from taskloom.invariants.lifecycle.lost_runs import LostRuns
 from taskloom.invariants.lifecycle.model import Model
 from taskloom.invariants.lifecycle.records import Records
 from taskloom.invariants.lifecycle.reloads import Reloads
@@ -55,6 +56,7 @@ class LifecycleInvariants:
         reloads = self._reloads = Reloads(
             model, starts, schedules, run_limits, commands, run_ends, changeovers, restarts, holds
         )
+        lost_runs = LostRuns(model, run_ends, changeovers)
         job_events = JobEvents(
             model,
             commands,
@@ -67,6 +69,7 @@ class LifecycleInvariants:
             action_rules,
             changeovers,
             records,
+            lost_runs,
         )
         self._input_handlers: dict[type, Callable[[Any], None]] = {
             inputs.AddJob: commands.add,
@@ -84,6 +87,10 @@ class LifecycleInvariants:
             inputs.Tick: self._begin_tick,
             inputs.RunUnresponsive: run_limits.expect_unresponsive,
             inputs.RunResponsive: run_limits.expect_responsive,
+            inputs.RunPlaced: lost_runs.expect_placed,
+            inputs.RunUnreachable: lost_runs.expect_unreachable,
+            inputs.RunReachable: lost_runs.expect_reachable,
+            inputs.RunEnded: lost_runs.note_end,
             inputs.StackCaptured: stops.expect_decision,
             inputs.InstantRecorded: records.answer,
         }

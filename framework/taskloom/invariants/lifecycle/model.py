@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from taskloom.core.actions import Action, RecordInstant
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.events import Event
-from taskloom.core.inputs import Input, Tick
+from taskloom.core.inputs import Input, RunReleased, Tick
 from taskloom.core.model import Hold, JobSpec, StartMode
 from taskloom.core.policies import Missed
 from taskloom.invariants.event_rules import EventRules, Fact, RunFacts, Violation
@@ -136,8 +136,13 @@ class JobModel:
 
     @property
     def is_blocked(self) -> bool:
-        """Return whether its live run was abandoned."""
+        """Return whether its live run was abandoned or lost."""
         return self.run is not None and self.run.outcome is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether it is blocked by a lost run, which is over at a known time."""
+        return self.run is not None and self.run.outcome == "lost"
 
     @property
     def is_running(self) -> bool:
@@ -154,7 +159,8 @@ class JobModel:
         """Return whether it keeps the program alive if it is not a daemon."""
         if self.is_blocked:
             another = (FollowUp.RETRY, FollowUp.RESTART, FollowUp.FIRING)
-            return self.instant is not None or (self.spec.daemon and self.follow_up in another)
+            is_awaited = self.spec.daemon or self.is_lost
+            return self.instant is not None or (is_awaited and self.follow_up in another)
         return self.run is not None or self.is_pending
 
     @property
@@ -199,6 +205,8 @@ class Model:
         """Events that this step must bring: name, job or run, and the fields that are known."""
         self.changed: dict[str, None] = {}
         """Jobs that this step changed."""
+        self.left: dict[str, float] = {}
+        """Lost runs of which something may be left, and until when, in monotonic seconds."""
         self.dependents_waiting: dict[str, None] = {}
         """Jobs that wait for their dependencies."""
         self.has_started = False
@@ -235,6 +243,15 @@ class Model:
         """Check that an event comes when it is due."""
         if not -EPSILON_SECONDS <= self.now - due <= self.lateness:
             self.report("I7", f"{event} at {duration(self.now)}, due at {duration(due)}")
+
+    def end_left(self, run: str) -> bool:
+        """Check that nothing is left of a lost run now. Return whether its runner has confirmed that."""
+        due = self.left.pop(run, NEVER)
+        self.deadlines.drop(("the release of a lost run", run))
+        if isinstance(self.message, RunReleased) and self.message.run == run:
+            return True
+        self.check_time(f"the release of {run}", due)
+        return False
 
     # -- events that the step must bring
 

@@ -21,8 +21,8 @@ class RunEnds:
         self._model = model
         self._restarts = restarts
 
-    def abandon(self, job: JobModel, run: RunFacts) -> None:
-        """Keep the follow-up of an abandoned run until its thread exits."""
+    def keep(self, job: JobModel, run: RunFacts) -> None:
+        """Keep the follow-up of an abandoned or lost run until nothing of it is left."""
         job.follow_up = self._decide(job, run, is_permanent=False)
         self.expect_essential_shutdown(job)
 
@@ -32,7 +32,7 @@ class RunEnds:
         self._follow(job, run, self._decide(job, run, is_permanent=is_permanent))
 
     def exit_late(self, job: JobModel, run: RunFacts) -> None:
-        """Expect the follow-up that was kept until the thread of an abandoned run exited."""
+        """Expect the follow-up that was kept until nothing of an abandoned or lost run was left."""
         job.run = None
         self._follow(job, run, job.follow_up if self._model.may_start_runs else FollowUp.NOTHING)
 

@@ -207,7 +207,8 @@ class Schedules:
         """Return whether the instant may have fired, by its jitter, before the run was abandoned."""
         schedule = job.spec.schedule
         may_queue = schedule is not None and schedule.jitter > 0 and schedule.overlap is not Overlap.SKIP
-        return may_queue and job.is_blocked and not any(self._model.events_of_step("missed", job.spec.name))
+        is_abandoned = job.is_blocked and not job.is_lost
+        return may_queue and is_abandoned and not any(self._model.events_of_step("missed", job.spec.name))
 
     def may_explain(self, job: JobModel, fact: Fact) -> bool:
         """Return whether random jitter may explain an event: later instants may overtake the next one."""

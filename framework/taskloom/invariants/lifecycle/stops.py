@@ -19,7 +19,7 @@ from taskloom.invariants.lifecycle.model import NEVER, Model
 __all__ = ["Stops"]
 
 URGENT_SHARE = 0.75
-TERM_SECONDS, TERM_SHARE, KILL_SECONDS = 2.0, 0.2, 1.0
+TERM_SECONDS, TERM_SHARE, KILL_SECONDS, PLACED_KILL_SECONDS = 2.0, 0.2, 1.0, 3.0
 FIRST_PROGRESS_SECONDS, PROGRESS_SECONDS, PROGRESS_RUNS = 2.0, 3.0, 5
 
 MARK_URGENT, TERMINATE_RUN, CAPTURE_STACK, KILL_RUN = "MarkUrgent", "TerminateRun", "CaptureStack", "KillRun"
@@ -41,6 +41,8 @@ class StopTimes:
     is_captured: bool = False
     terminated: float | None = None
     killed: float | None = None
+    gone_by: float = NEVER
+    """When it is given up after KillRun."""
 
     @property
     def urgent_at(self) -> float:
@@ -177,7 +179,7 @@ class Stops:
             if times.killed is None:
                 model.report("I7", f"{run.run} was given up, but no KillRun came before")
             else:
-                model.check_time(f"{UNKILLABLE}, {run.run}", times.killed + KILL_SECONDS)
+                model.check_time(f"{UNKILLABLE}, {run.run}", times.gone_by)
         if times is not None:
             self._awaited_per_level[self._level_of(run.job)] -= 1
             model.deadlines.drop((MARK_URGENT, run.run))
@@ -242,7 +244,9 @@ class Stops:
         if times.terminated is None:
             model.report("I7", f"KillRun of {action.run}, but no TerminateRun came before")
         times.killed = model.now
-        model.deadlines.set((UNKILLABLE, action.run), model.now + KILL_SECONDS)
+        run = model.event_rules.live.get(action.run)
+        times.gone_by = model.now + (PLACED_KILL_SECONDS if run is not None and run.places else KILL_SECONDS)
+        model.deadlines.set((UNKILLABLE, action.run), times.gone_by)
 
     def check_progress_report(self, action: actions.ReportStopProgress) -> None:
         """Check the runs and the time of a progress report."""

@@ -13,6 +13,7 @@ __all__ = [
     "Done",
     "Exited",
     "Grouped",
+    "LeaseEnded",
     "Left",
     "OutOfMemory",
     "OverLimit",
@@ -74,6 +75,10 @@ class OutOfMemory(NamedTuple):
     """The kernel has killed a process of the run for lack of memory."""
 
 
+class LeaseEnded(NamedTuple):
+    """The lease of the run has ended, and all its processes are killed for it."""
+
+
 class Grouped(NamedTuple):
     """The run has a cgroup of its own, of which this is the folder. `kill_cgroup` kills it without the supervisor."""
 
@@ -85,7 +90,17 @@ class Done(NamedTuple):
 
 
 SupervisorMessage = (
-    ProcessStarted | StartFailed | Exited | Left | Stopped | Continued | OverLimit | OutOfMemory | Grouped | Done
+    ProcessStarted
+    | StartFailed
+    | Exited
+    | Left
+    | Stopped
+    | Continued
+    | OverLimit
+    | OutOfMemory
+    | LeaseEnded
+    | Grouped
+    | Done
 )
 
 
@@ -118,6 +133,7 @@ _PARSERS: dict[str, Callable[[str], SupervisorMessage]] = {
     "continued": lambda _: Continued(),
     "over": _over_limit,
     "oom": lambda _: OutOfMemory(),
+    "lease": lambda _: LeaseEnded(),
     "cgroup": Grouped,
     "done": lambda _: Done(),
 }

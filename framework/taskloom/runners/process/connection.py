@@ -12,6 +12,7 @@ The run is in one phase after the other:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ from taskloom.runners.process.orphans import kill_orphans
 from taskloom.runners.process.run_descriptors import RunDescriptors
 from taskloom.runners.process.supervisor_watch import SupervisorWatch
 from taskloom.runners.thread import wait_for_terminate
+from taskloom.runners.wire_messages import Logged
 from taskloom.sync.cancel_token import CancelCallback
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class Connection:
     def __init__(self, hub: Hub, handle: ProcessHandle, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         self.due = inf
         self.phase = Phase.QUEUED
+        self.lease: float | None = None
+        """When its processes are killed unless `renew` is called, in seconds of `boottime`. Set before `open`."""
         self._hub = hub
         self._io = hub.io
         self._handle = handle
@@ -127,7 +131,7 @@ class Connection:
             if not self._token.enter(None):
                 self._io.post(self, self._conclude_unentered)
                 return
-            launched = launch(spec)
+            launched = launch(spec if self.lease is None else replace(spec, lease=self.lease))
             if self.phase in (Phase.REPORTING, Phase.OVER):  # given up meanwhile; the IO thread may have ended
                 launched.close()
                 self._hub.reap_later(launched)
@@ -160,6 +164,8 @@ class Connection:
         self._ends.open(launched)
         now = mono()
         self.run.on_launched(now)
+        if self.lease != launched.spec.lease:
+            self._order_supervisor(f"lease {self.lease!r}")  # renewed meanwhile
         if self.run.ladder.killed is not None:
             self.kill()
         if self._token.urgent:
@@ -208,6 +214,12 @@ class Connection:
         """Pass the new poll interval on."""
         if self.phase in (Phase.LAUNCHING, Phase.OPEN):
             self.run.on_poll_interval(seconds)
+
+    def renew(self, until: float) -> None:
+        """Let the lease end later; a run without one has none afterwards either."""
+        if self.lease is not None and until > self.lease:
+            self.lease = until
+            self._order_supervisor(f"lease {until!r}")
 
     def query(self, question: Callable[[DrivenRun], object]) -> None:
         """Have the question asked on the IO thread, if the processes are there. On any thread."""
@@ -311,6 +323,8 @@ class Connection:
         """Take one message of the worker."""
         if not self._is_struck:
             self.run.on_control(message, now)
+            if self._hub.listener is not None and not isinstance(message, Logged):
+                self._hub.listener.worker_said(self._order.run, message)
 
     def worker_closed(self, half_line: str, now: float) -> None:
         """Nothing more comes from the worker."""

@@ -18,6 +18,7 @@ from taskloom.core.inputs import RunEnded, RunReady, RunStarted, RunStartFailed
 from taskloom.core.model import ErrorInfo, How, Reason
 from taskloom.runners.process.channel import (
     Exited,
+    LeaseEnded,
     OutOfMemory,
     OverLimit,
     ProcessStarted,
@@ -97,6 +98,7 @@ class DrivenRun:
         self._start_error: ErrorInfo | None = None
         self._over: tuple[int, int] | None = None
         self._is_out_of_memory = False
+        self._has_lease_ended = False
 
     # -- the start
 
@@ -144,6 +146,8 @@ class DrivenRun:
             self._over = message.limit, message.was
         elif isinstance(message, OutOfMemory):
             self._is_out_of_memory = True
+        elif isinstance(message, LeaseEnded):
+            self._has_lease_ended = True
 
     # -- what the scheduler wants
 
@@ -208,6 +212,8 @@ class DrivenRun:
             return self._died(self.broken)
         if self._start_error is not None:
             return RunStartFailed(self.order.run, self._start_error)
+        if self._has_lease_ended:
+            return self.ended(How.KILLED, explained("LeaseEnded", "SIGKILL: the lease of the run has ended"))
         if self.exited is None and self.ladder.killed is not None:
             return self.ended(How.KILLED, killed_by_ladder(signal.SIGKILL, self.ladder))
         if self.exited is None:

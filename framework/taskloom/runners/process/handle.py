@@ -84,6 +84,14 @@ class ProcessHandle:
         for connection in self._connection:
             self._io.post(connection, connection.set_poll_interval, seconds)
 
+    def renew(self, until: float) -> None:
+        """Let the lease of the run end at this second of `taskloom.clock.boottime`, but not earlier than before.
+
+        Has no effect on a run that was started without a lease.
+        """
+        for connection in self._connection:
+            self._io.post(connection, connection.renew, until)
+
     @property
     def connection(self) -> Connection | None:
         """The connection that executes the run; None after its end."""

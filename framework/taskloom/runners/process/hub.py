@@ -22,6 +22,7 @@ from taskloom.sync.cancel_token import CancelCallback, CancelToken
 if TYPE_CHECKING:
     from taskloom.runners import Emit, RunOrder
     from taskloom.runners.gauges import Gauges
+    from taskloom.runners.process.run_listener import RunListener
 
 __all__ = ["Hub"]
 
@@ -35,11 +36,12 @@ class Hub:
     `start`, `close`, `join` and `leave_behind` are for any thread, all else for the IO thread.
     """
 
-    def __init__(self, record_bug: Callable[[BaseException], object]) -> None:
+    def __init__(self, record_bug: Callable[[BaseException], object], listener: RunListener | None = None) -> None:
         self.runs: dict[Connection, None] = {}
         """The runs that have not ended."""
         self.io = IoThread(self._is_over, record_bug)
-        self.logs = LogThread()
+        self.listener = listener
+        self.logs = LogThread(None if listener is None else lambda log, entry: listener.logged(log.run, entry))
         self.helpers = CallbackPool(self._helper_failed)
         self.slow_helpers = CallbackPool(self._helper_failed)
         """For the checks of programs, which wait for an answer. Its threads are made for the first one."""
@@ -54,10 +56,11 @@ class Hub:
             self.close()
             raise
 
-    def start(self, order: RunOrder, token: CancelToken, emit: Emit) -> ProcessHandle:
-        """Begin the run; never blocks."""
+    def start(self, order: RunOrder, token: CancelToken, emit: Emit, lease: float | None = None) -> ProcessHandle:
+        """Begin the run; never blocks. `lease`: when it ends, as `ProcessRunner.start` says."""
         handle = ProcessHandle(self.io)
         connection = Connection(self, handle, order, token, emit)
+        connection.lease = lease
         handle.connect(connection)
         self.runs[connection] = None
         try:

@@ -15,7 +15,9 @@ from taskloom.runners.process.compiled import code_of
 
 __all__ = ["CannotLaunch", "LaunchSpec", "encode", "supervisor_code"]
 
-_SUPERVISOR_MODULES = (*("spec", "system", "wakeups", "channel", "cgroups", "tree", "memory", "child", "loop", "main"),)
+_SUPERVISOR_MODULES = (
+    "spec", "system", "wakeups", "channel", "cgroups", "tree", "memory", "lease", "child", "loop", "main",
+)  # fmt: skip
 
 
 class CannotLaunch(OSError):
@@ -56,6 +58,8 @@ class LaunchSpec:
     """Seconds that the processes left by the main process may take to end by themselves."""
     no_file_limit: int | None = None
     """The soft limit of open files of the run; None for our own."""
+    lease: float | None = None
+    """The second of `taskloom.clock.boottime` at which all processes of the run are killed, unless it was renewed."""
 
     @property
     def what(self) -> str:
@@ -88,6 +92,7 @@ def encode(spec: LaunchSpec) -> bytes:
         "stdin": spec.stdin,
         "grace": spec.grace,
         "linger": spec.linger,
+        "lease": spec.lease,
         "parent": os.getpid(),
     }
     return marshal.dumps((supervisor_code(), fields))

@@ -137,13 +137,17 @@ class RunLog:
 class LogThread:
     """The thread and its queue. Made with the first run of a runner; `close` lets it end when the queue is empty."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, take: Callable[[RunLog, LogEntry], object] | None = None, *, name: str = "taskloom-process-logs"
+    ) -> None:
+        """Prepare. `take`: gets each entry on the thread, in place of `logging`."""
+        self._take = take or _to_logging
         # None ends the thread.
         self._queue: SimpleQueue[tuple[RunLog, LogEntry | Callable[[], object]] | None] = SimpleQueue()
         # The item that the thread has taken and not done yet.
         self._taken: list[tuple[RunLog, LogEntry | Callable[[], object]]] = []
         self._has_ended = Latch()
-        self._thread = KeptThread("taskloom-process-logs", self._step, self._failed)
+        self._thread = KeptThread(name, self._step, self._failed)
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if that is not possible."""
@@ -186,10 +190,14 @@ class LogThread:
         if not isinstance(what, LogEntry):
             what()
             return
-        logger = _logger(what.name)
-        if logger.isEnabledFor(what.level):
-            logger.handle(_record(log, what, logger.name))
+        self._take(log, what)
         log.entry_done(what)
+
+
+def _to_logging(log: RunLog, entry: LogEntry) -> None:
+    logger = _logger(entry.name)
+    if logger.isEnabledFor(entry.level):
+        logger.handle(_record(log, entry, logger.name))
 
 
 def _logger(name: str) -> logging.Logger:

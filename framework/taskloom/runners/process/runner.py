@@ -11,9 +11,12 @@ from taskloom.runners import Emit, RunHandle, RunOrder, Stack
 if TYPE_CHECKING:
     from taskloom.runners.process.handle import ProcessHandle
     from taskloom.runners.process.hub import Hub
+    from taskloom.runners.process.run_listener import RunListener
     from taskloom.sync.cancel_token import CancelToken
 
 __all__ = ["ProcessRunner"]
+
+_CLOSED = "cannot start a run in a process: the runner was closed"
 
 
 class ProcessRunner:
@@ -25,12 +28,13 @@ class ProcessRunner:
 
     kills = needs_reference = starts_programs = True
 
-    def __init__(self) -> None:
+    def __init__(self, listener: RunListener | None = None) -> None:
+        """Make the runner. `listener`: takes the logs of the runs, in place of `logging`, and their other messages."""
         self.record_bug: Callable[[BaseException], object] = _raise_nothing
         """Called with an exception that has struck one of its threads. The scheduler sets it."""
         from taskloom.runners.process.hub import Hub
 
-        self._make: Callable[[], Hub] = lambda: Hub(self.record_bug)
+        self._make: Callable[[], Hub] = lambda: Hub(self.record_bug, listener)
         self._hub: Hub | None = None
         # Held while the threads are made, so that two first runs do not make them twice.
         self._making = allocate_lock()
@@ -42,8 +46,17 @@ class ProcessRunner:
         Raises RuntimeError if its threads cannot be started, and OSError if there is no descriptor for them.
         """
         if self._is_closed:
-            raise RuntimeError("cannot start a run in a process: the runner was closed")
+            raise RuntimeError(_CLOSED)
         return (self._hub or self._make_hub()).start(order, token, emit)
+
+    def start_leased(self, order: RunOrder, token: CancelToken, emit: Emit, lease: float) -> ProcessHandle:
+        """Start a run as `start` does, and kill its processes when the lease ends, whatever becomes of this process.
+
+        `lease`: a second of `taskloom.clock.boottime`; `ProcessHandle.renew` moves it.
+        """
+        if self._is_closed:
+            raise RuntimeError(_CLOSED)
+        return (self._hub or self._make_hub()).start(order, token, emit, lease)
 
     def _make_hub(self) -> Hub:
         with self._making:

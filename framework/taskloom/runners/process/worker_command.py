@@ -51,7 +51,7 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
         dict(reference.params),
         None if reference.values is None else dict(reference.values),
         reference.label,
-        log_levels(),
+        log_levels() if reference.log_levels is None else dict(reference.log_levels),
     )
 
 

@@ -1,11 +1,11 @@
 """The loop of the supervisor: orders of the parent, ends of processes and deadlines, one after the other.
 
 Lines to the parent, in this order: `started PID` or `failed NUMBER TEXT`; `stopped NUMBER`, `continued`, `over LIMIT
-WAS`, any number of times; `oom`; `exited STATUS MAXRSS UTIME STIME`; `left NUMBER NAMES`; `done`. `cgroup PATH` comes
-before `started` if the run has a cgroup.
+WAS`, any number of times; `oom`, `lease`; `exited STATUS MAXRSS UTIME STIME`; `left NUMBER NAMES`; `done`. `cgroup
+PATH` comes before `started` if the run has a cgroup.
 
 Lines from the parent: `signal NUMBER`, `group NUMBER`, `kill`; `patient` lets what the main process leaves have the
-time until `kill`. End of file, or the end of the parent, means: terminate.
+time until `kill`; `lease SECOND` is the new end of the lease. End of file, or the end of the parent, means: terminate.
 """
 
 import posix
@@ -14,6 +14,7 @@ from time import monotonic
 
 from taskloom.worker.supervision.channel import Channel
 from taskloom.worker.supervision.child import Child, start_child, why_not_started
+from taskloom.worker.supervision.lease import Lease
 from taskloom.worker.supervision.memory import KernelKills, Memory
 from taskloom.worker.supervision.spec import Spec
 from taskloom.worker.supervision.system import CONTROL, signals
@@ -50,6 +51,7 @@ class Supervisor:
         self._watch_parent()
         self._memory = Memory(spec.memory_limit)
         self._kernel_kills = KernelKills()
+        self._lease = Lease(spec.lease)
         self._child = Child(0, -1)
         # Deadlines, on the monotonic clock.
         self._terminate_at = self._kill_at = self._sweep_at = _FOREVER
@@ -101,7 +103,7 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Wait for what comes next, and take it in."""
-        due = min(self._terminate_at, self._kill_at, self._sweep_at, self._memory.sample_at)
+        due = min(self._terminate_at, self._kill_at, self._sweep_at, self._memory.sample_at, self._lease.check_at)
         if not self._has_pidfd and not self._is_ending:
             due = min(due, monotonic() + _PARENT_CHECK_SECONDS)
         # Rounded up: poll counts in milliseconds, and one too few would be a busy loop.
@@ -125,6 +127,8 @@ class Supervisor:
                 self._kill(monotonic())
             elif order == [b"patient"]:
                 self._left_seconds = _FOREVER
+            elif len(order) == 2 and order[0] == b"lease":
+                self._lease.renew(order[1])
             elif len(order) == 2 and order[0] in (b"signal", b"group") and order[1].isdigit():
                 self._signal(int(order[1]), is_for_group=order[0] == b"group")
         if not self._channel.is_open:
@@ -224,6 +228,9 @@ class Supervisor:
     def _meet_deadlines(self, now: float) -> None:
         if now >= self._memory.sample_at and (was := self._memory.sample()):
             self._channel.say(b"over %d %d" % (self._memory.limit or 0, was))
+            self._kill(now)
+        if now >= self._lease.check_at and self._lease.has_ended(now):
+            self._channel.say(b"lease")
             self._kill(now)
         if now >= self._terminate_at:
             self._terminate_at = _FOREVER

@@ -18,6 +18,7 @@ class Spec:
         stdin: bytes | None,
         grace: float,
         linger: float,
+        lease: float | None,
         parent: int,
     ) -> None:
         self.argv = argv
@@ -37,5 +38,7 @@ class Spec:
         """Seconds from SIGTERM to SIGKILL when the parent has gone."""
         self.linger = linger
         """Seconds that what is left of the run when its main process has ended may take to end by itself."""
+        self.lease = lease
+        """The second of CLOCK_BOOTTIME at which the run is killed unless the parent renews it; None for never."""
         self.parent = parent
         """The parent's pid."""

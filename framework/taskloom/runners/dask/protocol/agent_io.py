@@ -1,9 +1,10 @@
 """The inputs and actions of `Agent`, the machine in a worker process for one session.
 
-    agent = Agent(session, agent_id, identity)
-    actions = agent.handle(input, now)          # `now`: monotonic seconds of the worker's host
-    reply = agent.reply(now)                    # the Reply to the request that was just handled
-    agent.next_deadline()                       # inf for none
+agent = Agent(session, agent_id)
+actions = agent.handle(input, now)          # `now`: monotonic seconds of the worker's host
+reply = agent.reply(now)                    # the Reply to the request that was just handled
+reply = agent.publication(now)              # for Publish: the entries that no Reply has had; None if there are none
+agent.next_deadline()                       # inf for none
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from taskloom.runners.dask.protocol.messages import Command, Request
+from taskloom.runners.dask.protocol.messages import Command, Lease, Request
 
 __all__ = [
-    "Action", "Begun", "Closing", "CommandChild", "ExecutionReported", "ExecutionGone", "Input", "KillChild", "Publish",
-    "ReleaseCaller", "RenewChild", "Requested", "StartChild", "Tick", "Withdrawn",
+    "Action", "Begun", "Closing", "CommandChild", "ExecutionGone", "ExecutionReported", "Forget", "Input", "KillChild",
+    "Publish", "ReleaseCaller", "RenewChild", "Requested", "StartChild", "Tick", "Withdrawn",
 ]  # fmt: skip
 
 # -- inputs
@@ -27,6 +28,8 @@ class Begun(NamedTuple):
     execution: str
     run: str
     spec: Mapping[str, Any]
+    lease: Lease = Lease()
+    """The terms of the session, as `execute` got them."""
 
 
 class Requested(NamedTuple):
@@ -110,5 +113,9 @@ class Publish(NamedTuple):
     """There are new entries: send them as an event of the session's topic, soon, together with those that follow."""
 
 
-Action = StartChild | CommandChild | KillChild | RenewChild | ReleaseCaller | Publish
+class Forget(NamedTuple):
+    """Nothing is left of the session, and its program has not come back: drop this agent, and make another one, with
+    another id, if the session is heard of again."""
 
+
+Action = StartChild | CommandChild | KillChild | RenewChild | ReleaseCaller | Publish | Forget
