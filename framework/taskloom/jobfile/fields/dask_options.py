@@ -31,7 +31,7 @@ from taskloom.jobfile.fields.spec import (
 )
 from taskloom.runners.dask.address import ADDRESS_PATTERN, parse_address
 from taskloom.runners.dask.options import MOST_LOCAL_WORKERS, check_options
-from taskloom.runners.dask.protocol.messages import Lease
+from taskloom.runners.dask.protocol.lease import Lease
 from taskloom.text import duration
 
 __all__ = ["DASK", "DASK_OPTIONS"]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from taskloom.runners.dask.address import SchedulerAddress, parse_address
-from taskloom.runners.dask.protocol.messages import Lease
+from taskloom.runners.dask.protocol.lease import Lease
 from taskloom.text import plural
 
 __all__ = [
