@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from taskloom.core.endings import Reason
 from taskloom.diagnostics import quoted
-from taskloom.runners.dask.protocol.lease import Lease
 from taskloom.runners.wire import (
     ProtocolError,
     _fields,
@@ -57,6 +56,18 @@ class Command(NamedTuple):
     """Of CANCEL."""
     number: float = 0.0
     """The seconds of POLL_INTERVAL; the number of a SIGNAL; the id of a STACK request."""
+
+
+class Lease(NamedTuple):
+    """The terms of a session, in seconds."""
+
+    ttl: float = 20.0
+    grace: float = 10.0
+    """From the end of the lease, when each token is set, to SIGKILL."""
+    period: float = 5.0
+    """Between two requests to an agent."""
+    claim_wait: float = 30.0
+    """How long an execution waits for its grant or denial; then Dask gets its slot back."""
 
 
 class Request(NamedTuple):
