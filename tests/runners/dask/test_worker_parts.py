@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
@@ -13,11 +15,13 @@ from tests.support.dask_tasks import brief
 
 from taskloom.clock import boottime, mono
 from taskloom.runners.dask import on_worker
+from taskloom.runners.dask.agent_shell import AgentShell, Question
 from taskloom.runners.dask.child_log import LONGEST_LINE, MOST_LINES, ChildLog
 from taskloom.runners.dask.dask_worker import DaskWorker
 from taskloom.runners.dask.place import Place, place
 from taskloom.runners.dask.protocol import agent
-from taskloom.runners.dask.protocol.messages import CommandKind, Lease
+from taskloom.runners.dask.protocol.agent_io import ExecutionReported
+from taskloom.runners.dask.protocol.messages import CommandKind, Lease, Request
 from taskloom.runners.dask.run_order import order_of
 from taskloom.runners.process.log_thread import LogEntry
 from taskloom.runners.wire import Logged, ProtocolError
@@ -122,6 +126,18 @@ def test_an_event_of_a_worker_whose_loop_was_closed_is_lost() -> None:
     DaskWorker(SimpleNamespace(log_event=log_event)).publish("topic", "text")
 
 
+def test_the_requests_of_a_program_do_not_fill_the_log_of_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("distributed.worker")
+    DaskWorker(FakeWorker())
+
+    logger.info("Run out-of-band function %r", "request")
+    logger.info("Run out-of-band function %r", "other")
+    logger.warning("request")
+
+    assert caplog.messages == ["Run out-of-band function 'other'", "request"]
+
+
 def test_the_clock_of_the_leases_advances_as_the_monotonic_one() -> None:
     before, begun = boottime(), mono()
 
@@ -158,6 +174,24 @@ def test_the_agent_of_a_program_that_is_gone_ends_its_thread(monkeypatch: pytest
     assert shell is None or shell.join(SOON)
     assert on_worker._AGENTS[worker] == {}
     program.end()
+
+
+def test_a_request_is_answered_before_the_reports_that_have_come_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = FakeWorker()
+    shell = AgentShell(DaskWorker(worker), "session", lambda _: True)
+    taken: list[str] = []
+    answers: SimpleQueue[object] = SimpleQueue()
+    monkeypatch.setattr(shell, "_handle", lambda given, _: taken.append(type(given).__name__))
+    for _ in range(3):
+        shell.put(ExecutionReported("execution", {"ready": True}))
+    shell.put(Question(Request("session", 1, "", None, Lease(), 0, None), answers.put))
+    worker.status = SimpleNamespace(name="closed")
+
+    shell.start()
+
+    assert '"session"' in str(answers.get(timeout=SOON))
+    assert shell.join(SOON)
+    assert taken[:2] == ["Requested", "ExecutionReported"]
 
 
 def test_a_text_that_is_no_request_is_refused() -> None:

@@ -117,7 +117,10 @@ class ChildRun:
 
     def see_processes(self, now: float) -> None:
         """Report what the kernel says of the processes."""
-        info = None if self.handle is None else self.handle.process
+        try:
+            info = None if self.handle is None else self.handle.process
+        except OSError:  # no more descriptors, for example
+            info = None
         if info is None:
             self.see_at = now + _FIRST_SECONDS
         else:

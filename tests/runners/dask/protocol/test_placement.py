@@ -322,6 +322,31 @@ def test_a_worker_that_answers_again_is_reachable() -> None:
     assert others(driven.give(Tick(), 46.0)) == [Unreachable("r1", 26.0)]
 
 
+def test_a_run_that_waits_at_a_silent_worker_goes_to_another_one() -> None:
+    """Dask keeps a task at a worker that is frozen or cut off, perhaps for minutes."""
+    driven = Driven(worker("w1"), worker("w2"))
+    assert driven.place() == [SubmitTask("r1", KEY, {"x": 1}, ("tcp://w1", "tcp://w2"))]
+    for at in (5.0, 10.0, 15.0, 20.0):
+        assert others(driven.give(Tick(), at)) == []
+        driven.hear(name="w2", at=at + 1.0)
+
+    found = others(driven.give(Tick(), 25.0))
+
+    again = SubmitTask("r1", "taskloom-s-job-1-r1-1", {"x": 1}, ("tcp://w2",))
+    assert found == [WithdrawTask(KEY), again]
+    driven.hear(name="w1", at=26.0)
+    assert [each.workers for each in driven.place("r2") if isinstance(each, SubmitTask)] == [("tcp://w2", "tcp://w1")]
+
+
+def test_a_worker_whose_run_is_lost_gets_no_other_until_it_answers() -> None:
+    driven = Driven(worker("w1", slots=1)).granted()
+    driven.give(Tick(), 20.1)
+    driven.give(Tick(), 40.1)
+
+    assert driven.place("r2") == []
+    assert [type(each) for each in others(driven.hear(at=50.0))] == [SubmitTask]
+
+
 def test_the_runs_of_a_removed_worker_are_lost_with_a_bound() -> None:
     driven = Driven().granted()
     driven.hear(at=3.0)
