@@ -340,7 +340,7 @@ def test_runs_on_a_cluster_have_their_host_and_worker(recorded: RecordedHistory,
     recorded.run("far#1", runner="dask", host="node-7", worker="w3", pid=4242)
 
     lines = ask("history").out.splitlines()
-    [shown] = [run for run in json.loads(ask("history", "far", "-o", "json").out)["runs"]]
+    [shown] = json.loads(ask("history", "far", "-o", "json").out)["runs"]
 
     assert "HOST" not in before
     assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "OUTCOME", "WHY"]
