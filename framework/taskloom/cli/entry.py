@@ -36,6 +36,7 @@ _VERBS = {
     "history": ("taskloom.cli.history.history", "Show what has happened, also when no program runs.", "Watch"),
     "report": ("taskloom.cli.history.report", "Show again how the program ended, or that it was killed.", "Watch"),
     "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),
+    "web": ("taskloom.cli.control.web", "Open the web page of a running program.", "Watch"),
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "start": (f"{_CONTROL}.start", "Start jobs, and wait until they are ready or have ended.", "Act"),
     "stop": (f"{_CONTROL}.stop", "Stop jobs, and wait for the end of their runs.", "Act"),

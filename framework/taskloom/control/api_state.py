@@ -56,6 +56,8 @@ class ApiState:
     history: ActionRecord = field(default_factory=NoRecord)
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
+    page: Mapping[str, str] | None = None
+    """Where the web page is, and the file of its token; None if there is none."""
     names: CallerNames = field(default_factory=CallerNames)
     waiting_for_report: list[ref[Deferred]] = field(default_factory=list)
     """Replies that wait for the report of the stop. The server drops those whose clients have gone."""

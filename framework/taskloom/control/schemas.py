@@ -264,6 +264,9 @@ SCHEMAS: Mapping[str, Schema] = {
                 {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
             ),
             "history": _HISTORY,
+            "page": _or_null(
+                _object("The web page, if the program serves it.", {"url": _TEXT, "token_file": _text("A path.")})
+            ),
         },
     ),
     "Reload": _object(

@@ -11,6 +11,7 @@ from taskloom.jobfile.fields.history import HistorySetting
 from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
+    from taskloom.jobfile.fields.http import HttpSetting
     from taskloom.cli.settings import Given
 
 __all__ = ["RunSettings"]
@@ -40,6 +41,8 @@ class RunSettings:
     """The path of the control socket; None: in the first folder that suits."""
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
+    http: HttpSetting | None = None
+    """Where it serves its web page; None for nowhere."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""
@@ -54,4 +57,5 @@ class RunSettings:
             control=control is not False,
             socket=control if isinstance(control, str) else None,
             history=given["history"].value,
+            http=given["http"].value,
         )

@@ -1,0 +1,136 @@
+"""The web application: the page, its files, and the route table of the control API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from taskloom.control.refusals import Refusal, error_reply
+from taskloom.text import to_json
+from taskloom.web.guard import SECURITY_HEADERS, Access, Asked, Rules, check
+from taskloom.web.relay import Connect, Exchange, read_body
+
+__all__ = ["ACCESS_PATH", "STATIC", "WebApp"]
+
+STATIC = Path(__file__).parent / "static"
+ACCESS_PATH = "/v1/access"
+_INDEX = "index.html"
+_READING = ("GET", "HEAD")
+
+
+class WebApp:
+    """The ASGI application. `program`: what `/v1/access` says beside the rights of the token."""
+
+    def __init__(self, connect: Connect, rules: Rules, program: Mapping[str, Any]) -> None:
+        self._connect = connect
+        self._rules = rules
+        self._program = program
+        self._files = StaticFiles(directory=STATIC)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or end at once what is not HTTP."""
+        if scope["type"] != "http":
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = _with_security(message.get("headers", []))
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, send_guarded)
+        except Refusal as refusal:
+            await _reply(error_reply(refusal, str))(scope, receive, send_guarded)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        is_page = path == "/" or path.startswith("/static/")
+        access = check(_asked(scope), self._rules, is_open=is_page)
+        if is_page:
+            await self._send_file(path, scope, receive, send)
+        elif path == ACCESS_PATH:
+            await self._access(access)(scope, receive, send)
+        else:
+            await self._relay(scope, receive, send)
+
+    async def _send_file(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in _READING:
+            raise Refusal(405, "method-not-allowed", f"cannot use {scope['method']} here; allowed: GET, HEAD")
+        app: ASGIApp = FileResponse(STATIC / _INDEX)
+        if path != "/":
+            inner = {**scope, "root_path": scope.get("root_path", "") + "/static"}
+            response = await self._file(path.removeprefix("/static/"), inner)
+            app = response
+        await app(scope, receive, send)
+
+    async def _file(self, name: str, scope: Scope) -> Response:
+        from starlette.exceptions import HTTPException
+
+        try:
+            return await self._files.get_response(name, scope)
+        except HTTPException as error:
+            raise Refusal(error.status_code, "unknown-file", f"cannot find the file {name!r}") from None
+
+    def _access(self, access: Access | None) -> Response:
+        body = {"may_act": access is Access.ACT, **self._program}
+        return Response(to_json(body), media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and the reply back, until either side has gone."""
+        body = await read_body(receive)
+        client = scope.get("client")
+        via = f"the web page, from {client[0]}" if client else "the web page"
+        target = scope.get("raw_path") or scope["path"].encode()
+        target += b"?" + scope["query_string"] if scope["query_string"] else b""
+        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        try:
+            async with Exchange(self._connect, via) as exchange:
+                status, found = await exchange.ask(scope["method"], target, headers, body)
+                await send({"type": "http.response.start", "status": status, "headers": found})
+                await _send_parts(exchange, receive, send)
+        except OSError:
+            raise Refusal(503, "ended", "cannot answer: the program is ending, or has no descriptor left") from None
+
+
+async def _send_parts(exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Send the body of the reply as it comes; a client that has gone ends it."""
+
+    async def copy() -> None:
+        async for part in exchange.body():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = {asyncio.ensure_future(copy()), asyncio.ensure_future(watch())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _asked(scope: Scope) -> Asked:
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    return Asked(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers)
+
+
+def _with_security(headers: Any) -> list[tuple[bytes, bytes]]:
+    found = [(bytes(name).lower(), bytes(value)) for name, value in headers]
+    names = {name for name, _ in found}
+    added = {**SECURITY_HEADERS, "cache-control": "no-cache"}
+    return found + [(key.encode(), value.encode()) for key, value in added.items() if key.encode() not in names]
+
+
+def _reply(reply: Any) -> Response:
+    headers = {"cache-control": "no-store", **reply.headers}
+    return Response(to_json(reply.body), status_code=reply.status, media_type="application/json", headers=headers)
