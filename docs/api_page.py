@@ -26,8 +26,9 @@ curl --unix-socket "$XDG_RUNTIME_DIR/taskloom/jobs-3f2a.sock" http://localhost/v
 [openapi.json](openapi.json) is the same as an OpenAPI 3.1 document; a running program returns it at
 `/v1/openapi.json`.
 
-- Every reply is a JSON object. Durations are in seconds, instants are RFC 3339 in UTC. Later versions may add members
-  to any object; a client ignores those that it does not know.
+- Every reply is a JSON object, except for those of `/metrics` and the probes, which are text. Durations are in seconds,
+  instants are RFC 3339 in UTC. Later versions may add members to any object; a client ignores those that it does not
+  know.
 - Every route that changes something is a `POST` with the header `content-type: application/json`; an empty body counts
   as `{}`. A field that a route does not have is refused.
 - `start` is the id of this start of the program, and `seq` is the number of an event. Together, as `START.SEQ`, they
@@ -65,6 +66,7 @@ OTHER_CODES = {
     "not-stopping": (409, "The program is not stopping, and `wait` is not set."),
     "unsupported-media-type": (415, "The body is not `application/json` in UTF-8."),
     "invalid-files": (422, "A job file has an error; `problems` has all of them."),
+    "no-metrics": (501, "The package for metrics is not installed."),
     "internal-error": (500, "A bug in Taskloom; the log of the program has more."),
 }
 
@@ -86,6 +88,8 @@ def _route(route: Route) -> str:
     if fields:
         part = "query" if route.query else "body"
         lines.append(_table((f"field of the {part}", "value", "meaning"), map(_field, fields)) + "\n")
+    if route.reply == "Text":
+        lines.append(f"Returns {route.status} as `{route.content}`.\n\n")
     members = SCHEMAS[route.reply].get("properties", {})
     if members:
         shown = ", ".join(f"`{name}`" for name in members)

@@ -30,8 +30,9 @@ from taskloom.core.policies import Condition, Missed, Overlap, RestartWhen, Watc
 from taskloom.core.report import ExitCode, JobReport, Killed, StopReport, Survivor
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.job import Job
+from taskloom.jobfile.fields.dask_options import DASK_OPTIONS
+from taskloom.jobfile.fields.process_options import PROCESS_OPTIONS
 from taskloom.jobfile.fields.registry import FIELDS
-from taskloom.jobfile.fields.runner import PROCESS_OPTIONS
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.program import Check, Program
 from taskloom.runners import Stack
@@ -166,6 +167,8 @@ def job_file_page() -> str:
         + enum_table(Otherwise, ("`otherwise`", "what happens to a run that outlives its `within`"))
         + "\n## `runner`: the options of `process`\n\n"
         + table(("option", "meaning"), [(code(name), summary) for name, summary in PROCESS_OPTIONS.items()])
+        + "\n## `runner`: the options of `dask`\n\n"
+        + table(("option", "meaning"), [(code(name), summary) for name, summary in DASK_OPTIONS.items()])
         + "\n## `restart`: the values of `when`\n\n"
         + enum_table(RestartWhen, ("`when`", "after which runs another one follows"))
         + "\n## `after`: the conditions\n\n"

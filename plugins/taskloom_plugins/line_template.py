@@ -15,7 +15,7 @@ _NAMES = ("n", "job")
 _LEGAL = "write {n}, {job}, and {{ for a brace"
 # Doubled braces first, as `str.format` reads them; then a name in braces; a brace that is left over has no partner.
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-# What `str.format` allows behind a name.
+# The text that `str.format` allows behind a name.
 _EXTRA = re.compile(r"[:!.\[]")
 _EXTRA_KINDS = {":": "a format specification", "!": "a conversion", ".": "an attribute", "[": "an index"}
 # Of a longer line, an error shows the beginning.

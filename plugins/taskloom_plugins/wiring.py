@@ -97,7 +97,7 @@ class Wiring:
         reader = self._reader
         limit = (reader.max_frame, reader.oversize)
         separator = self._checked_separator()
-        # What is not decoded is passed on as it is.
+        # Bytes that are not decoded are passed on as they are.
         is_text = not isinstance(self._decoder, BytesDecoder)
         mark = byte_order_mark(find_encoding(reader.encoding)) if is_text else b""
         makers: dict[Framing, Callable[[], Framer]] = {

@@ -93,7 +93,7 @@ def test_each_setting_has_a_default() -> None:
     assert list(found) == list(SETTINGS)
     assert {name: each.value for name, each in found.items()} == {
         "name": None, "stop_within": 30.0, "log_dir": None, "log_format": "text", "log_level": "info", "control": True,
-        "history": HistorySetting(),
+        "history": HistorySetting(), "notify": None,
     }  # fmt: skip
     assert RunSettings().with_given(found) == RunSettings()
 
@@ -396,7 +396,8 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_format   json            TASKLOOM_LOG_FORMAT e:2\n"
         "log_level    debug           TASKLOOM_LOG_LEVEL\n"
         "control      true            default\n"
-        "history      -               default"
+        "history      -               default\n"
+        "notify       -               default"
     )
     assert json.loads(data.stdout)["plan"]["settings"] == {
         "name": {"written": "'${file:name}'", "from": "file", "path": "a.yaml", "line": 2},
@@ -406,6 +407,7 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_level": {"written": "debug", "from": "environment", "name": "TASKLOOM_LOG_LEVEL"},
         "control": {"written": "true", "from": "default"},
         "history": {"written": "", "from": "default"},
+        "notify": {"written": "", "from": "default"},
     }
     assert "hidden-name" not in text.output + data.output
 

@@ -21,10 +21,14 @@ from taskloom.core.inputs import (
     RestartJob,
     ResumeJob,
     RunEnded,
+    RunPlaced,
+    RunReachable,
     RunReady,
+    RunReleased,
     RunResponsive,
     RunStarted,
     RunStartFailed,
+    RunUnreachable,
     RunUnresponsive,
     Shutdown,
     StartAll,
@@ -35,6 +39,7 @@ from taskloom.core.inputs import (
 from taskloom.core.model import How, JobState, Outcome, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Condition, Dependency, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.records import JobRecord
+from taskloom.core.run_reports import Whereabouts
 from taskloom.core.store import JobStore
 from taskloom.core.transitions import TRANSITIONS, Decision, mermaid
 from taskloom.errors import (
@@ -127,6 +132,12 @@ def blocked() -> HandDrivenCore:
     return stage
 
 
+def lost() -> HandDrivenCore:
+    stage = running()
+    stage.lost("a#1", 23.0)
+    return stage
+
+
 def finished() -> HandDrivenCore:
     stage = running()
     stage.ended("a#1")
@@ -169,6 +180,7 @@ STAGES: dict[str, tuple[Callable[[], HandDrivenCore], JobState]] = {
     "stopping before it began": (stopping_queued, JobState.STOPPING),
     "stopping": (stopping, JobState.STOPPING),
     "blocked": (blocked, JobState.BLOCKED),
+    "lost": (lost, JobState.BLOCKED),
     "finished": (finished, JobState.FINISHED),
     "skipped": (skipped, JobState.SKIPPED),
     "paused": (paused, JobState.WAITING),
@@ -197,28 +209,34 @@ INPUTS: dict[str, Any] = {
     "ended": RunEnded("a#1", How.RETURNED, None, False, False),
     "pause": PauseJob("a", USER),
     "resume": ResumeJob("a", USER),
+    "lost": RunEnded("a#1", How.LOST, BOOM, False, False, stopped_by=1e9),
+    "placed": RunPlaced("a#1", Whereabouts("host", "worker", 7)),
+    "unreachable": RunUnreachable("a#1", 0.0),
+    "reachable": RunReachable("a#1"),
+    "released": RunReleased("a#1"),
 }
 
 # A row for each stage, a cell for each input, in the order above: the state after it. `x`: it is refused. `.`: it is
 # ignored, because its subject does not exist. Neither changes anything. `-`: the job was removed.
 GRID = """
-                         | start | now  | arm  | restart | now  | reset | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended | pause | resume
-disabled                 | x     | x    | x    | x       | x    | .     | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x     | x     | x
-waiting                  | runn  | runn | runn | runn    | runn | .     | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-delayed                  | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-depending                | x     | runn | .    | x       | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-scheduled                | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | wait  | .
-backing off              | runn  | runn | .    | runn    | runn | runn  | fini | .      | fini | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-queued                   | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini  | x     | x
-running                  | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini  | x     | x
-stopping before it began | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini  | x     | x
-stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini  | x     | x
-blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini  | x     | x
-finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x
-paused                   | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | .     | wait
-running paused           | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | wait   | runn  | .      | .    | wait  | .     | runn
-stopped scheduled        | runn  | runn | wait | runn    | runn | .     | .    | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | skip  | wait
+                         | start | now  | arm  | restart | now  | reset | stop | cancel | all  | reload | off  | remove | started | failed | ready | unresp | resp | ended | pause | resume | lost | placed | unreach | reach | released
+disabled                 | x     | x    | x    | x       | x    | .     | disa | .      | disa | wait   | .    | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+waiting                  | runn  | runn | runn | runn    | runn | .     | wait | .      | wait | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+delayed                  | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+depending                | x     | runn | .    | x       | runn | .     | skip | .      | skip | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+scheduled                | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | wait  | . | x    | .      | .       | .     | .
+backing off              | runn  | runn | .    | runn    | runn | runn  | fini | .      | fini | runn   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+queued                   | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | runn    | fini   | runn  | .      | .    | fini  | x     | x | bloc | runn   | runn    | .     | .
+running                  | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | runn  | .      | .    | fini  | x     | x | bloc | runn   | runn    | .     | .
+stopping before it began | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | stop    | fini   | stop  | .      | .    | fini  | x     | x | bloc | stop   | stop    | .     | .
+stopping                 | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | fini   | stop  | .      | .    | fini  | x     | x | bloc | stop   | stop    | .     | .
+blocked                  | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | fini   | bloc  | .      | .    | fini  | x     | x | bloc | .      | .       | .     | .
+lost                     | x     | x    | x    | x       | x    | .     | bloc | bloc   | bloc | bloc   | bloc | bloc   | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | fini
+finished                 | runn  | runn | runn | runn    | runn | .     | fini | .      | fini | wait   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+skipped                  | runn  | runn | wait | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | x     | x | x    | .      | .       | .     | .
+paused                   | runn  | runn | .    | runn    | runn | .     | skip | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | .     | wait | x    | .      | .       | .     | .
+running paused           | x     | x    | x    | stop    | stop | .     | stop | stop   | stop | stop   | stop | stop   | x       | wait   | runn  | .      | .    | wait  | .     | runn | bloc | runn   | runn    | .     | .
+stopped scheduled        | runn  | runn | wait | runn    | runn | .     | .    | .      | skip | skip   | disa | -      | x       | x      | .     | .      | .    | x     | skip  | wait | x    | .      | .       | .     | .
 """  # noqa: E501  (a table is read by its columns)
 
 
@@ -236,6 +254,7 @@ REFUSED_STARTS = {
     "stopping before it began": (JobStopping, "cannot start job 'a': run a#1 is still stopping"),
     "stopping": (JobStopping, "cannot start job 'a': run a#1 is still stopping"),
     "blocked": (JobBlocked, "cannot start job 'a': the thread of its abandoned run a#1 is still alive"),
+    "lost": (JobBlocked, "cannot start job 'a': its lost run a#1 may still be executing for 23.0 s"),
 }
 
 PAIRS = [(start, name) for start in STAGES for name in INPUTS]

@@ -29,7 +29,7 @@ TIERS = (
     {"worker"},
     {"scheduler", "job", "jobfile", "invariants"},
     {"observe", "simulation", "testing"},
-    {"control", "history"},
+    {"control", "history", "notify"},
     {"cli", "web"},
     {"__main__"},
 )
@@ -51,6 +51,7 @@ DOORWAYS = {
     "alembic": "taskloom.history",
     "click": "taskloom.cli",
     "cronsim": "taskloom.calendars",
+    "cryptography": "taskloom.runners.dask",
     "dask": "taskloom.runners.dask",
     "distributed": "taskloom.runners.dask",
     "h11": "taskloom.control",
@@ -332,10 +333,14 @@ def write_house(root: Path, files: dict[str, str]) -> None:
             init.touch()
 
 
+# The packages of extra `dask`: imported when the first run on a cluster starts.
+CLUSTER = {"cryptography", "dask", "distributed", "tornado"}
 LIGHT = [
-    ("taskloom", {"click", "pydantic", "rich", "sqlalchemy", "stevedore", "yaml"}),
-    ("taskloom.scheduler", {"click", "pydantic", "rich", "sqlalchemy", "yaml"}),
-    ("taskloom.cli", {"pydantic", "rich", "sqlalchemy", "stevedore", "yaml"}),
+    ("taskloom", {"click", "pydantic", "rich", "sqlalchemy", "stevedore", "yaml", *CLUSTER}),
+    ("taskloom.scheduler", {"click", "pydantic", "rich", "sqlalchemy", "yaml", *CLUSTER}),
+    ("taskloom.cli", {"pydantic", "rich", "sqlalchemy", "stevedore", "yaml", *CLUSTER}),
+    ("taskloom.jobfile", {"click", "rich", "sqlalchemy", *CLUSTER}),
+    ("taskloom.jobfile.checks.dask_runner", {"click", "rich", "sqlalchemy", *CLUSTER}),
     ("taskloom.history.location", {"alembic", "psycopg", "sqlalchemy"}),
 ]
 

@@ -51,4 +51,11 @@ def test_a_bad_job_is_reported(
 
 def test_there_are_at_least_120_bad_jobs_and_none_twice() -> None:
     assert len({row["text"] for row in ROWS}) == len(ROWS) >= 120
-    assert [table.stem for table in TABLES] == ["dependencies", "limits", "restarts", "schedules", "settings"]
+    assert [table.stem for table in TABLES] == [
+        "clusters",
+        "dependencies",
+        "limits",
+        "restarts",
+        "schedules",
+        "settings",
+    ]

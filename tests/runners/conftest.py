@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
+from tests.support.dask_cluster import SLOTS, DaskCluster
 
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
@@ -193,3 +194,18 @@ def lender() -> Iterator[Lender]:
 def arrived() -> threading.Event:
     """Set by a run at the place where the test cancels it."""
     return threading.Event()
+
+
+@pytest.fixture(scope="session")
+def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """One cluster for all tests of this process that break nothing. Tests use `cluster`, which finds it whole."""
+    with DaskCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        cluster.add_workers("a", "b", slots=SLOTS)
+        yield cluster
+
+
+@pytest.fixture
+def cluster(cluster_process: DaskCluster) -> DaskCluster:
+    """A cluster with the workers `a` and `b` of ten slots each; the test leaves it as it is."""
+    cluster_process.replace_ended(slots=SLOTS)
+    return cluster_process

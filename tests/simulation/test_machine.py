@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.support.hand_driven_core import HandDrivenCore, show
+from tests.support.hand_driven_core import BOOM, HandDrivenCore, show
 from tests.support.random_jobs import in_process
 from tests.support.reference_model import ReferenceJob, ReferenceModel, outcome_of
 
-from taskloom.core.inputs import InstantRecorded, StartJob, Tick
+from taskloom.core.inputs import InstantRecorded, RunEnded, StartJob, Tick
 from taskloom.core.model import WAIT_FOR_EVER, How, JobSpec, Otherwise
 from taskloom.core.policies import (
     Condition,
@@ -55,6 +55,8 @@ def one_of_many(values: list[Any]) -> st.SearchStrategy[Any]:
 WITHINS = st.sampled_from([0.0, 0.5, 1.0, 4.0, 8.0, WAIT_FOR_EVER])
 SECONDS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 PICK = st.integers(0, 4)
+# Not due at the same instant as any other deadline, as said below.
+LEFT = st.sampled_from([0.0, 4.001953125, 20.001953125])
 WATCHDOGS = st.sampled_from([Watchdog(3.0, then) for then in WatchdogThen])
 # Schedules and limits are never due at the same instant as other deadlines, since the order of two deadlines at one
 # instant is not specified. Nothing is random, and no restart delay is zero: the reference model has no restart gate.
@@ -268,7 +270,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, is_ready=st.booleans())
     def started(self, pick: int, is_ready: bool) -> None:
-        job = self.pick_job(pick, lambda job: job.is_live and not job.is_started)
+        job = self.pick_job(pick, lambda job: job.may_report and not job.is_started)
         if job is not None:
             run = job.run  # another run may follow at once
             expected = self.model.started(job, is_ready, self.now)
@@ -276,7 +278,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def start_failed(self, pick: int) -> None:
-        job = self.pick_job(pick, lambda job: job.is_live and not job.is_started)
+        job = self.pick_job(pick, lambda job: job.may_report and not job.is_started)
         if job is not None:
             run = job.run  # another run may follow at once
             expected = self.model.ended(job, "start_failed", self.now)
@@ -284,7 +286,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def ended_without_being_entered(self, pick: int) -> None:
-        job = self.pick_job(pick, lambda job: job.is_live and not job.is_started and job.requested_at is not None)
+        job = self.pick_job(pick, lambda job: job.may_report and not job.is_started and job.requested_at is not None)
         if job is not None:
             run = job.run  # another run may follow at once
             outcome = outcome_of(How.NOT_ENTERED, True, False, job.first_kind)
@@ -293,7 +295,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def ready(self, pick: int) -> None:
-        job = self.pick_job(pick, lambda job: job.is_live and job.is_started)
+        job = self.pick_job(pick, lambda job: job.may_report and job.is_started)
         if job is not None:
             run = job.run  # another run may follow at once
             self.expect(self.model.ready(job, self.now), lambda: self.driven.ready(run))
@@ -305,7 +307,7 @@ class Machine(RuleBasedStateMachine):
         was_woken=st.booleans(),
     )
     def ended(self, pick: int, how: How, sees_cancel: bool, was_woken: bool) -> None:
-        job = self.pick_job(pick, lambda job: job.is_live and job.is_started)
+        job = self.pick_job(pick, lambda job: job.may_report and job.is_started)
         if job is not None:
             run = job.run  # another run may follow at once
             was_requested = sees_cancel and job.requested_at is not None
@@ -315,6 +317,39 @@ class Machine(RuleBasedStateMachine):
             self.expect(
                 expected, lambda: self.driven.ended(run, how, was_requested=was_requested, callback_ran=was_woken)
             )
+
+    @rule(pick=PICK, left=LEFT, sees_cancel=st.booleans())
+    def lost(self, pick: int, left: float, sees_cancel: bool) -> None:
+        """Report that the run is lost, started or not, and that something of it may be left for a while."""
+        job = self.pick_job(pick, lambda job: job.may_report)
+        if job is not None:
+            was_requested = sees_cancel and job.requested_at is not None
+            report = RunEnded(job.run, How.LOST, BOOM, was_requested, False, self.now + left)
+            expected = self.model.lost(job, self.now, self.now + left, is_early=not was_requested)
+            self.expect(expected, lambda: self.driven.send(report))
+
+    @rule(pick=PICK)
+    def released(self, pick: int) -> None:
+        job = self.pick_job(pick, lambda job: job.number > 0)
+        if job is not None:
+            run = job.run  # another run may follow at once
+            expected = self.model.released(job, self.now) if "release" in job.due else []
+            self.expect(expected, lambda: self.driven.released(run))
+
+    @rule(pick=PICK, pid=st.sampled_from([0, 7]))
+    def placed(self, pick: int, pid: int) -> None:
+        job = self.pick_job(pick, lambda job: job.is_live)
+        if job is not None:
+            expected = self.model.placed(job, "process" if pid else "worker")
+            self.expect(expected, lambda: self.driven.placed(job.run, pid))
+
+    @rule(pick=PICK, is_back=st.booleans())
+    def heard(self, pick: int, is_back: bool) -> None:
+        job = self.pick_job(pick, lambda job: job.is_live)
+        if job is not None:
+            expected = self.model.reachable(job) if is_back else self.model.unreachable(job)
+            report = self.driven.reachable if is_back else self.driven.unreachable
+            self.expect(expected, lambda: report(job.run))
 
     @rule(pick=PICK)
     def stack_captured(self, pick: int) -> None:
@@ -372,7 +407,7 @@ class Machine(RuleBasedStateMachine):
         assert {name: (job.is_paused, job.is_stopped) for name, job in core.jobs.items()} == {
             name: (job.is_paused, job.is_stopped) for name, job in model.jobs.items()
         }
-        assert set(core.runs) == {job.run for job in model.jobs.values() if job.is_live}
+        assert set(core.runs) == {job.run for job in model.jobs.values() if job.has_body}
         assert list(core.stopping) == model.awaited_runs()
         assert {run.id: str(run.reason.text or "everything") for run in core.stopping.values() if run.reason} == {
             job.run: job.first_text for job in model.jobs.values() if job.is_awaited

@@ -24,6 +24,7 @@ __all__ = [
     "START",
     "AskedApi",
     "ListedLines",
+    "awaited",
     "check_reply",
     "events_of",
     "hold",
@@ -188,7 +189,7 @@ class AskedApi:
 
 def check_reply(request: Request, reply: Reply) -> None:
     """Check that the body of a reply is JSON data of the schema that the document has for it."""
-    data = json.loads(json.dumps(dict(reply.body), allow_nan=False))
+    data = reply.text if reply.text is not None else json.loads(json.dumps(dict(reply.body), allow_nan=False))
     if request.method == "HEAD":
         return
     try:
@@ -199,7 +200,8 @@ def check_reply(request: Request, reply: Reply) -> None:
         responses = DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
         response = responses.get(str(reply.status), responses["default"])
         assert reply.status >= 400 or str(reply.status) in responses, f"undocumented: {reply.status}"
-        schema = response["content"]["application/json"]["schema"]
+        kind = reply.headers["content-type"].partition(";")[0] if reply.text is not None else "application/json"
+        schema = response["content"][kind]["schema"]
     validator_of(schema).validate(data)
 
 
@@ -223,6 +225,19 @@ def outcome_of(deferred: Answer, request: Request) -> Reply:
     assert deferred.reply is not None
     check_reply(request, deferred.reply)
     return deferred.reply
+
+
+def awaited(answer: Answer) -> Reply:
+    """Return the reply, as soon as the scheduler's thread has given what it needs."""
+    if isinstance(answer, Deferred):
+        changed = threading.Event()
+        answer.on_change = changed.set
+        if answer.reply is None:
+            assert changed.wait(20.0)
+        assert answer.reply is not None
+        return answer.reply
+    assert isinstance(answer, Reply), answer
+    return answer
 
 
 def with_jobs(scheduler: WatchedScheduler, **options: Any) -> AskedApi:

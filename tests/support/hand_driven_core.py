@@ -15,6 +15,7 @@ from taskloom.core.model import (
     Reason,
     ReasonKind,
 )
+from taskloom.core.run_reports import Whereabouts
 from taskloom.core.waits import Wait
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.simulator import RecordedCore
@@ -125,6 +126,29 @@ class HandDrivenCore(RecordedCore):
         has_failed = how in _WITH_ERROR or (how is How.CANCELLED and not was_requested)
         error = BOOM if has_failed else None
         return self.send(inputs.RunEnded(run, how, error, was_requested, callback_ran))
+
+    def lost(self, run: str, seconds: float = 0.0) -> list[Action]:
+        """Report that the runner has lost the run, of which something may be left for `seconds`."""
+        record = self.lifecycle.runs.get(run)
+        was_requested = record is not None and record.requested is not None
+        stopped_by = self.clock.now().mono + seconds
+        return self.send(inputs.RunEnded(run, How.LOST, BOOM, was_requested, False, stopped_by))
+
+    def released(self, run: str) -> list[Action]:
+        """Report that nothing is left of a lost run."""
+        return self.send(inputs.RunReleased(run))
+
+    def placed(self, run: str, pid: int = 0, worker: str = "w1", host: str = "node1") -> list[Action]:
+        """Report where the run executes."""
+        return self.send(inputs.RunPlaced(run, Whereabouts(host, worker, pid)))
+
+    def unreachable(self, run: str, seconds: float = 0.0) -> list[Action]:
+        """Report that nothing was heard of the run's worker for `seconds`."""
+        return self.send(inputs.RunUnreachable(run, self.clock.now().mono - seconds))
+
+    def reachable(self, run: str) -> list[Action]:
+        """Report that the run's worker was heard of again."""
+        return self.send(inputs.RunReachable(run))
 
     def stack_captured(self, run: str, where: str = "task.py:7 in run") -> list[Action]:
         """Report the stack of an overdue run; `where` is its file, line and function."""

@@ -57,6 +57,12 @@ class ReferenceJob:
     is_overdue: bool = False
     is_abandoned: bool = False
     is_unresponsive: bool = False
+    is_lost: bool = False
+    """Its latest run was lost and blocks it: `is_abandoned` is set too."""
+    lost_at: float = 0.0
+    place: str = ""
+    """What is known of where its run executes: nothing, the `worker` or the `process`."""
+    is_unreachable: bool = False
     outcome: str = ""
     """The outcome of the latest run; empty while it runs."""
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -78,7 +84,18 @@ class ReferenceJob:
 
     @property
     def is_awaited(self) -> bool:
-        return self.is_live and self.requested_at is not None and not self.is_overdue and not self.is_unawaited
+        is_stopping = self.has_body and self.requested_at is not None
+        return is_stopping and not self.is_overdue and not self.is_unawaited
+
+    @property
+    def has_body(self) -> bool:
+        """Return whether its latest run may be executing, and is not lost."""
+        return self.is_live and not self.is_lost
+
+    @property
+    def may_report(self) -> bool:
+        """Return whether the end of its run has not been reported: an abandoned run may be lost."""
+        return self.has_body and "release" not in self.due
 
     @property
     def join(self) -> JoinPolicy:
@@ -91,7 +108,7 @@ class ReferenceJob:
 
     @property
     def is_running(self) -> bool:
-        return self.is_live and self.requested_at is None
+        return self.has_body and self.requested_at is None
 
     @property
     def is_pending(self) -> bool:
@@ -100,7 +117,8 @@ class ReferenceJob:
     @property
     def is_active(self) -> bool:
         if self.is_abandoned:
-            return self.instant is not None or (self.spec.daemon and self.follow_up in ("retry", "restart", "firing"))
+            follows = self.follow_up in ("retry", "restart", "firing")
+            return self.instant is not None or ((self.spec.daemon or self.is_lost) and follows)
         return self.is_pending or self.is_live
 
     @property

@@ -192,7 +192,8 @@ class ReferenceModel:
         job.is_live, job.waits_for, job.end_state, job.outcome, job.follow_up = True, "", "", "", "policy"
         job.run_spec, job.attempt, job.queued = spec, attempt, now
         job.is_started = job.is_urgent = job.is_captured = job.is_overdue = False
-        job.is_unresponsive = job.is_unawaited = job.is_terminated = job.is_killed = False
+        job.is_unresponsive = job.is_unawaited = job.is_terminated = job.is_killed = job.is_unreachable = False
+        job.place = ""
         job.has_failed = job.gave_up = False
         job.started_at = job.ready_at = job.requested_at = None
         job.first_kind, job.first_text, job.deadline = "", "", NEVER
@@ -323,15 +324,52 @@ class ReferenceModel:
         was_unresponsive, job.is_unresponsive = job.is_unresponsive, False
         return [f"responsive {job.run}"] if was_unresponsive and not job.is_abandoned else []
 
-    def ended(
-        self, job: ReferenceJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
-    ) -> list[str]:
-        """End the run. `is_early`: its body returned before the cancel was requested."""
-        job.is_live = False
+    def lost(self, job: ReferenceJob, now: float, until: float, *, is_early: bool = False) -> list[str]:
+        """Lose the run, of which something may be left until then."""
+        if until <= now:
+            return self.ended(job, "lost", now, is_early=is_early)
         if job.is_abandoned:
-            job.is_abandoned = False
-            lines = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
-            return lines + self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)
+            self.set_due(job, "release", until)
+            return []
+        lines = self._end(job, "lost", is_early=is_early)
+        job.is_lost = job.is_abandoned = True
+        job.is_unawaited, job.lost_at = False, now
+        if not self.awaited():
+            self.progress_due = None
+        self.set_due(job, "release", until)
+        job.follow_up, more = self._decide(job, now, is_permanent=False)
+        return [*lines, f"blocked {job.run}", *more, *self.after_end(job, now), *continue_shutdown(self, now)]
+
+    def released(self, job: ReferenceJob, now: float) -> list[str]:
+        """Let the job go on: nothing of its lost run is left."""
+        job.due.pop("release", None)
+        if not job.is_lost:
+            return self.ended(job, "", now)
+        job.is_live = job.is_abandoned = job.is_lost = False
+        run = job.run
+        lines = [f"released {run}", *self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)]
+        return lines + release_run(self, run, now)
+
+    def placed(self, job: ReferenceJob, place: str) -> list[str]:
+        if job.is_abandoned:
+            return []
+        is_new = not job.place or (job.place == "worker" and place == "process")
+        job.place = "process" if "process" in (place, job.place) else "worker"
+        return [f"placed {job.run}"] if is_new else []
+
+    def unreachable(self, job: ReferenceJob) -> list[str]:
+        if job.is_abandoned or job.is_unreachable:
+            return []
+        job.is_unreachable = True
+        return [f"unreachable {job.run}"]
+
+    def reachable(self, job: ReferenceJob) -> list[str]:
+        if job.is_abandoned or not job.is_unreachable:
+            return []
+        job.is_unreachable = False
+        return [f"reachable {job.run}"]
+
+    def _end(self, job: ReferenceJob, outcome: str, *, is_early: bool) -> list[str]:
         if is_early:
             job.first_kind = ""
             if job.follow_up == "retry":
@@ -342,7 +380,19 @@ class ReferenceModel:
             job.due.pop(name, None)
         if not self.awaited():
             self.progress_due = None
-        lines = [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
+        return [f"ended {job.run} {outcome}", f"ReleaseRun {job.run}"]
+
+    def ended(
+        self, job: ReferenceJob, outcome: str, now: float, *, is_early: bool = False, is_permanent: bool = False
+    ) -> list[str]:
+        """End the run. `is_early`: its body returned before the cancel was requested."""
+        job.is_live = False
+        if job.is_abandoned:
+            job.is_abandoned = False
+            lines = [f"late_exit {job.run}", f"ReleaseRun {job.run}"]
+            return lines + self._follow(job, job.follow_up if self.stop_text is None else "nothing", now)
+        lines = self._end(job, outcome, is_early=is_early)
+        job.lost_at = now
         follow_up, more = self._decide(job, now, is_permanent=is_permanent)
         run = job.run
         lines += more + self._follow(job, follow_up, now)
@@ -355,7 +405,7 @@ class ReferenceModel:
         if not job.kills:
             return lines + self.outlive(job, now)
         job.is_killed = True
-        self.set_due(job, "unkillable", now + 1.0)
+        self.set_due(job, "unkillable", now + (3.0 if job.place else 1.0))
         return [*lines, f"KillRun {job.run}"]
 
     def outlive(self, job: ReferenceJob, now: float) -> list[str]:
@@ -394,8 +444,10 @@ class ReferenceModel:
         lines: list[str] = []
         if follow_up == "retry":
             job.waits_for = "backoff"
-            # An abandoned run counts as healthy until it was abandoned.
-            self.set_due(job, "backoff", now + job.next_delay(job.abandoned_at if job.outcome == "abandoned" else now))
+            # An abandoned run counts as healthy until it was abandoned, and after a lost one the delay counts from then.
+            ended = {"abandoned": job.abandoned_at, "lost": job.lost_at}.get(job.outcome, now)
+            delay = job.next_delay(ended)
+            self.set_due(job, "backoff", max(now, job.lost_at + delay) if job.outcome == "lost" else now + delay)
             lines = [f"restart_scheduled {job.run}"]
         elif follow_up == "firing":
             lines = self.begin_firing(job, now)

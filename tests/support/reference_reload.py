@@ -53,7 +53,8 @@ def reload_all(model: ReferenceModel, specs: Sequence[JobSpec], now: float) -> l
 
 def _changed(kept: Sequence[tuple[ReferenceJob, JobSpec]]) -> list[ReferenceJob]:
     """Return the live jobs whose runs this reload ends because of a change."""
-    changes = [(job, ReferenceJob(old)) for job, old in kept if job.is_live and job.requested_at is not None]
+    is_ending = [(job, old) for job, old in kept if job.is_lost or (job.is_live and job.requested_at is not None)]
+    changes = [(job, ReferenceJob(old)) for job, old in is_ending]
     return [
         job
         for job, before in changes
@@ -67,8 +68,8 @@ def _begin(model: ReferenceModel, renewed: list[ReferenceJob], ended: list[Refer
     by_reload = [job for job in model.jobs.values() if job.is_live and job.first_kind == "reload"]
     stopped = {job.run: job for job in [*ended, *by_reload] if job.is_live}
     stopped |= {job.run: job for job in model.jobs.values() if job.is_live and job.run in earlier}
-    awaited = {run: None for run, job in stopped.items() if not job.is_overdue}
-    outlived = [job.run for job in ended if job.is_overdue]
+    awaited = {run: None for run, job in stopped.items() if job.is_lost or not job.is_overdue}
+    outlived = [job.run for job in ended if job.is_overdue and not job.is_lost]
     starting = [job for job in renewed if model.is_auto_start(job)] if model.has_started else []
     held = [job for job in renewed if not job.is_live]
     lines: list[str] = []

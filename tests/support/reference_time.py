@@ -39,6 +39,8 @@ def handle_due(model: ReferenceModel, job: ReferenceJob, name: str, now: float) 
     if name == "terminate":
         job.is_terminated = True
         return [f"TerminateRun {job.run}"]
+    if name == "release":
+        return model.released(job, now)
     if name == "unkillable":
         return model.outlive(job, now)
     job.is_captured = True

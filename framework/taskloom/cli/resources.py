@@ -39,7 +39,7 @@ _SPACE = "a file system or another limit of the system is full"
 _BY_ERRNO = {errno.EMFILE: _FILES, errno.ENFILE: _SYSTEM_FILES, errno.ENOMEM: _MEMORY}
 # A full pipe or a full disk has these numbers as well, so they count only where something is made.
 _BY_ERRNO_AT_START = {errno.EAGAIN: _PROCESSES, errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE}
-# What the dynamic linker and the importer say; the ImportError has no errno.
+# The words of the dynamic linker and of the importer; the ImportError has no errno.
 _IN_IMPORT_ERROR = {
     "failed to map segment": _MEMORY,
     "cannot map zero-fill pages": _MEMORY,

@@ -15,7 +15,7 @@ import click
 from taskloom.cli.options import number_or_text
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.fields.history import HistorySetting
-from taskloom.jobfile.fields.settings import SETTINGS
+from taskloom.jobfile.fields.settings import FILE_ONLY, SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.text import duration, suggest
@@ -30,7 +30,10 @@ __all__ = ["PREFIX", "Flag", "Given", "Sources", "as_json", "misspelt_in_files",
 PREFIX = "TASKLOOM_"
 # The path of the socket, in the environment; `control` is whether there is one.
 _SOCKET = "TASKLOOM_SOCKET"
-_VARIABLES = {**{f"{PREFIX}{name.upper()}": name for name in SETTINGS}, _SOCKET: "control"}
+_VARIABLES = {
+    **{f"{PREFIX}{name.upper()}": name for name in SETTINGS if name not in FILE_ONLY},
+    _SOCKET: "control",
+}
 # So similar is a misspelt name, without the prefix. TASKLOOM_DEMO_DIR of some program is not TASKLOOM_LOG_DIR.
 _SIMILARITY = 0.8
 

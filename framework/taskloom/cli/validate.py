@@ -16,7 +16,7 @@ from taskloom.cli.standard_streams import imports_on_stderr
 from taskloom.observe.terminal import has_styles, is_terminal
 from taskloom.text import duration, finite, plural
 
-# What a job file may have made of a secret; all else are names, numbers and words of ours.
+# A job file may have made these of a secret; all else are names, numbers and words of ours.
 _WRITTEN = ("description", "log", "runner_options")
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from taskloom.control.action_record import ActionRecord, NoRecord
@@ -13,6 +14,7 @@ from taskloom.control.exchange import Answer, Deferred, Reply, Request
 from taskloom.control.fields import read_body, read_query
 from taskloom.control.log_source import LogSource
 from taskloom.control.openapi import describe_api
+from taskloom.control.probes import answer_in_public
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal, error_reply, refusal_of
 from taskloom.control.routes import ROUTES, Route, find_route
@@ -44,7 +46,8 @@ class Api:
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a
     text. `log` gets a line for each action, with who requested it; by default the logger `taskloom.control`, on a
-    thread that exists while there is something to log. `history` records the actions.
+    thread that exists while there is something to log. `history` records the actions. `notifications`
+    returns how it goes with each receiver of notifications, as JSON data.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Api:
         mask: Callable[[str], str] = _as_it_is,
         log: Log | None = None,
         history: ActionRecord | None = None,
+        notifications: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         self._own_log: FailureLog | None = None
         if log is None:
@@ -65,7 +69,16 @@ class Api:
             log = self._own_log.put_line
         self._log = log
         self._state = ApiState(
-            scheduler, program, EventRing(), logs, reload, shutdown, mask, self._log, history or NoRecord()
+            scheduler,
+            program,
+            EventRing(),
+            logs,
+            reload,
+            shutdown,
+            mask,
+            self._log,
+            history or NoRecord(),
+            notifications,
         )
         routes = [f"{route.method} {route.path}" for route in ROUTES]
         self._state.documents = {
@@ -84,6 +97,7 @@ class Api:
 
     def put(self, event: Event) -> None:
         """Take an event of the scheduler. Never blocks; only one thread calls it."""
+        self._state.totals.put(event)
         self._state.events.put(event)
 
     def finish(self, report: Mapping[str, Any]) -> None:
@@ -103,8 +117,21 @@ class Api:
         except UsageError as error:
             return error_reply(refusal_of(error), self._state.mask)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the server
-            self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
-            return error_reply(Refusal(500, "internal-error", "internal error; the log of the program has more"))
+            return error_reply(self._bug(error))
+
+    def _bug(self, error: Exception) -> Refusal:
+        self._log(f"{error_text(error)}; please report it\n{traceback_of(error, error.__traceback__)}", "CRITICAL")
+        return Refusal(500, "internal-error", "internal error; the log of the program has more")
+
+    def answer_in_public(self, request: Request) -> Answer:
+        """Answer one request of a client that nothing is known of: metrics and probes alone; never raises or waits.
+
+        Any thread may call it.
+        """
+        try:
+            return answer_in_public(self._state, request)
+        except Exception as error:  # noqa: BLE001 - the same
+            return error_reply(self._bug(error))
 
     def is_slow(self, request: Request) -> bool:
         """Return whether the reply takes some time for each of many jobs, events or lines: others may go first."""
@@ -120,7 +147,7 @@ class Api:
         call = Call(request, variables, query, self._read_body(route, request))
         with self._state.scheduler.answers_within(ANSWER_SECONDS):
             answer = route.handler(self._state, call)
-        if request.method == "HEAD" and isinstance(answer, Deferred):
+        if request.method == "HEAD" and isinstance(answer, Deferred) and answer.deadline == inf:
             return Reply(route.status, {})  # its body is of no use, so that nothing is waited for
         return answer
 

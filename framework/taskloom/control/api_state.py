@@ -12,9 +12,11 @@ from taskloom.clock import mono
 from taskloom.control.action_record import RECORD_SECONDS, Action, ActionRecord, NoRecord
 from taskloom.control.event_ring import EventRing
 from taskloom.control.exchange import Answer, Deferred, Reply, Request
+from taskloom.control.liveness import Liveness
 from taskloom.control.log_source import LogSource
 from taskloom.control.program_info import CallerNames, ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal
+from taskloom.control.totals import Totals
 from taskloom.core.events import Event, as_dict
 from taskloom.core.report import JobReport
 from taskloom.diagnostics import near_match, quoted
@@ -54,6 +56,8 @@ class ApiState:
     """Replaces the secrets in a text."""
     log: Log
     history: ActionRecord = field(default_factory=NoRecord)
+    notifications: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Returns how it goes with each receiver of notifications."""
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
     page: Mapping[str, str] | None = None
@@ -63,6 +67,13 @@ class ApiState:
     """Replies that wait for the report of the stop. The server drops those whose clients have gone."""
     report: Reply | None = None
     """The report of the stop, once it is known."""
+    totals: Totals = field(default_factory=Totals)
+    """What the events so far add up to."""
+    liveness: Liveness = field(init=False)
+    """Asks the scheduler without waiting for it."""
+
+    def __post_init__(self) -> None:
+        self.liveness = Liveness(self.scheduler)
 
     def wait_for_report(self, deferred: Deferred) -> None:
         """Complete the reply once the report of the stop is known. Called on the server's thread alone."""

@@ -41,6 +41,7 @@ PARTS_AT_ONCE = 500
 STREAM_BYTES = 64 << 10
 
 _JSON = [("content-type", "application/json"), ("cache-control", "no-store")]
+_TEXT = [("cache-control", "no-store")]
 _EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 
@@ -262,8 +263,11 @@ class Connection:
 
     def reply(self, reply: Reply, now: float) -> None:
         """Answer the request. Raises ValueError or TypeError, and sends nothing, if the reply cannot be written."""
-        body = (to_json(reply.body) + "\n").encode()
-        headers = [*_JSON, ("content-length", str(len(body))), *reply.headers.items()]
+        if reply.text is None:
+            kind, body = _JSON, (to_json(reply.body) + "\n").encode()
+        else:
+            kind, body = _TEXT, reply.text.encode()
+        headers = [*kind, ("content-length", str(len(body))), *reply.headers.items()]
         self._send_reply(reply.status, headers, body, now)
 
     def begin_stream(self, now: float) -> None:

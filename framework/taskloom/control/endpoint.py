@@ -104,6 +104,16 @@ class Endpoint:
             raise
 
     @property
+    def kind(self) -> str:
+        """The word for it in log lines."""
+        return "control"
+
+    @property
+    def needs_checks(self) -> bool:
+        """Whether it has to be looked at again and again, because the system offers no watch."""
+        return self.watch is None
+
+    @property
     def path(self) -> str:
         """The path of the socket."""
         return self._path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 
 from taskloom.clock import mono
-from taskloom.control.endpoint import Endpoint
 from taskloom.control.identity import NameTaken
+from taskloom.control.listening import Listening
 from taskloom.control.log_once import LogOnce
 from taskloom.text import duration
 
@@ -21,10 +21,10 @@ RETRY_SECONDS = 5.0
 class EndpointKeeper:
     """Checks an endpoint when its folder has changed, or at intervals. For the control thread alone."""
 
-    def __init__(self, endpoint: Endpoint, log: LogOnce) -> None:
+    def __init__(self, endpoint: Listening, log: LogOnce) -> None:
         self._endpoint = endpoint
         self._log = log
-        self.check_at = mono() + RETRY_SECONDS if endpoint.watch is None else inf
+        self.check_at = mono() + RETRY_SECONDS if endpoint.needs_checks else inf
         """When `check` is to be called, in monotonic seconds; inf for never."""
 
     def is_lost(self) -> bool:
@@ -41,15 +41,15 @@ class EndpointKeeper:
 
     def check(self, now: float) -> None:
         """Make the socket file anew if it was removed."""
-        self.check_at = inf if self._endpoint.watch is not None else now + RETRY_SECONDS
+        self.check_at = now + RETRY_SECONDS if self._endpoint.needs_checks else inf
         try:
             was_open = self._endpoint.is_listening
             if self._endpoint.check() and was_open:
-                self._log.warn(f"the control socket was removed, and made anew: {self._endpoint.path}")
+                self._log.warn(f"the {self._endpoint.kind} socket was removed, and made anew: {self._endpoint.path}")
         except (OSError, NameTaken) as error:
             self.check_at = now + RETRY_SECONDS
-            reason = f"cannot make the control socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
+            reason = f"cannot make the {self._endpoint.kind} socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
             self._log.warn_once(("check", str(error)), reason)
         else:
-            if self._endpoint.watch is None:
+            if self._endpoint.needs_checks:
                 self.check_at = now + RETRY_SECONDS

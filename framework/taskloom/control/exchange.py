@@ -48,6 +48,8 @@ class Reply(NamedTuple):
     status: int
     body: Mapping[str, Any]
     headers: Mapping[str, str] = {}
+    text: str | None = None
+    """What is sent in place of the body, if it is not JSON; then `headers` has its content-type."""
 
 
 class Deferred:

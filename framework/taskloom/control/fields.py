@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 class Field(NamedTuple):
-    """One field of a query or a body. `least` and `most` limit a number; `choices` are the legal texts, if any."""
+    """One field of a query or a body. `least` and `most` limit a number."""
 
     name: str
     kind: Kind
@@ -43,6 +43,7 @@ class Field(NamedTuple):
     least: float = 0
     most: float = 1e9
     choices: tuple[str, ...] = ()
+    """The legal texts, if not all are; "" is that of a name without a value."""
     is_required: bool = False
     """Of a body: whether a request without it is refused."""
 
@@ -62,7 +63,7 @@ class Field(NamedTuple):
     def expected(self) -> str:
         """Return what a value has to be, for a sentence."""
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            return f"one of {', '.join(filter(None, self.choices))}"
         if self.kind is Kind.BOOLEAN:
             return "true or false"
         if self.kind is Kind.TEXT:

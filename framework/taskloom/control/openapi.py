@@ -75,10 +75,13 @@ def _body(fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    content = {"application/json": {"schema": reference(route.reply)}}
+    content = {route.content: {"schema": reference(route.reply)}}
     if route.stream:
         content[_STREAM] = {"schema": reference(route.stream)}
     responses: dict[str, Any] = {str(route.status): {"description": "Done.", "content": content}}
+    if route.reply == "Text":
+        description = "Not alive, not ready, or too late for an answer."
+        responses["503"] = {"description": description, "content": {"text/plain": {"schema": reference("Text")}}}
     if route.reply == "Reload":
         responses["422"] = _refused("The job files have errors; nothing was changed.", "InvalidFiles")
     responses["default"] = _refused("Refused; nothing was changed, unless the message says more.", "Error")

@@ -63,6 +63,7 @@ def program(state: ApiState, _: Call) -> Answer:
             },
             "history": _history_data(state),
             "page": state.page,
+            "notifications": masked_data(state.mask, list(state.notifications())),
         },
     )
 

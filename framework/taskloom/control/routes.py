@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from taskloom.control import job_routes, program_routes, watch_routes
+from taskloom.control import job_routes, probes, program_routes, watch_routes
 from taskloom.control.api_state import ApiState, Call
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.fields import LONGEST_TEXT, Field, Kind
@@ -40,6 +40,8 @@ class Route(NamedTuple):
     body: Sequence[Field] = ()
     status: int = 200
     stream: str = ""
+    content: str = "application/json"
+    """The content type of the reply."""
     is_slow: bool = False
     """Whether the reply may have thousands of parts."""
 
@@ -73,6 +75,15 @@ _SINCE = Field(
     "counts more.",
 )
 
+_VERBOSE = Field(
+    "verbose",
+    Kind.TEXT,
+    "Whether to list the jobs that count; `?verbose` alone means `true`.",
+    default="false",
+    choices=("true", "false", ""),
+)
+_PLAIN = "text/plain"
+
 _EVENT = Field(
     "event", Kind.TEXT, "Only events with these names.", is_list=True, choices=tuple(name.value for name in EventName)
 )
@@ -80,6 +91,7 @@ _EVENT = Field(
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1", "getApi", "List the routes.", partial(_document, "Api"), "Api"),
     Route("GET", "/v1/openapi.json", "getOpenApi", "Describe this API.", partial(_document, "OpenApi"), "OpenApi"),
+    Route("GET", "/v1/health", "getHealth", "Say whether the program lives, and is ready.", probes.health, "Health"),
     Route("GET", "/v1/program", "getProgram", "Describe the program.", program_routes.program, "Program"),
     Route(
         "GET",
@@ -229,6 +241,34 @@ ROUTES: Sequence[Route] = (
         program_routes.stop_report,
         "StopReport",
         query=(Field("wait", Kind.BOOLEAN, "Whether to wait also for a stop that has not begun.", default=False),),
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        "getMetrics",
+        "Give the metrics for Prometheus.",
+        probes.metrics,
+        "Text",
+        content="application/openmetrics-text",
+    ),
+    Route(
+        "GET",
+        "/livez",
+        "getLivez",
+        "Say whether the scheduler's thread does its work: 503 if it is late by more than ten seconds.",
+        probes.livez,
+        "Text",
+        content=_PLAIN,
+    ),
+    Route(
+        "GET",
+        "/readyz",
+        "getReadyz",
+        "Say whether the program is ready: 503 before that, and while it is being stopped.",
+        probes.readyz,
+        "Text",
+        query=(_VERBOSE,),
+        content=_PLAIN,
     ),
 )
 

@@ -169,6 +169,17 @@ _HISTORY = _object(
     },
 )
 
+_RECEIVER = _object(
+    "A receiver of notifications.",
+    {
+        "name": _text("What it is, such as `webhook example.com`."),
+        "reason": _text("Why the last try to send has failed; empty if it has not."),
+        "sent": {**_COUNT, "description": "Messages that were sent."},
+        "queued": {**_COUNT, "description": "Notifications that wait, or are being sent."},
+        "lost": {**_COUNT, "description": "Notifications that could not be sent."},
+    },
+)
+
 _LINE = _object(
     "One log line.",
     {"at": _INSTANT, "level": _TEXT, "job": _TEXT, "run": _or_null(_RUN), "text": _TEXT, "seq": _COUNT},
@@ -203,6 +214,17 @@ SCHEMAS: Mapping[str, Schema] = {
         {"start": _START, "seq": _SEQ, "gap": _FLAG, "events": _list(reference("Event"))},
     ),
     "Gap": _GAP,
+    "Health": _object(
+        "Whether the program lives and is ready.",
+        {
+            "start": _START,
+            "live": {**_FLAG, "description": "Whether the scheduler's thread is late by ten seconds at most."},
+            "late": {**_SECONDS, "description": "By how many seconds it is late; 0 if it answers in time."},
+            "ready": _FLAG,
+            "text": _text("`ready`, or why it is not."),
+            "missing": _list(_NAME),
+        },
+    ),
     "InvalidFiles": _object(
         "Job files with errors. `text` has them as `taskloom validate` prints them.",
         {
@@ -267,6 +289,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "page": _or_null(
                 _object("The web page, if the program serves it.", {"url": _TEXT, "token_file": _text("A path.")})
             ),
+            "notifications": _list(_RECEIVER),
         },
     ),
     "Reload": _object(
@@ -319,6 +342,7 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         optional=("threads_left", "processes_left"),
     ),
+    "Text": _text("Text in place of JSON."),
     "Why": _object(
         "Why a job is, or is not, running: a paragraph, and the facts it was made from.",
         {"start": _START, "seq": _SEQ, "job": _NAME, "text": _TEXT, "facts": {"type": "object"}},

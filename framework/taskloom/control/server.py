@@ -17,9 +17,9 @@ from collections.abc import Callable
 from math import ceil, inf
 
 from taskloom.clock import mono
-from taskloom.control.endpoint import Endpoint
 from taskloom.control.endpoint_keeper import EndpointKeeper
 from taskloom.control.exchange import Answer, Request
+from taskloom.control.listening import Listening
 from taskloom.control.log_once import Log, LogOnce
 from taskloom.control.peer import Peers, is_trusted_peer, peer_of
 from taskloom.control.reserve import Reserve
@@ -44,24 +44,27 @@ class Server:
     """Serves requests at an endpoint with `answer`, from `start` until `close`.
 
     `log` gets what went wrong. The requests for which `is_slow` returns True are answered one at a time, and after all
-    others that have come: a stop does not wait behind many clients that list ten thousand jobs. `peers` is for tests.
+    others that have come: a stop does not wait behind many clients that list ten thousand jobs. `peers` names the
+    process of a client: only our own user and root are served. At most `clients` are served at once.
     Raises OSError if there is no descriptor for it.
     """
 
     def __init__(
         self,
         answer: Callable[[Request], Answer],
-        endpoint: Endpoint,
+        endpoint: Listening,
         *,
         log: Log,
         is_slow: Callable[[Request], bool] = lambda _: False,
         peers: Peers = peer_of,
+        clients: int = CLIENTS,
     ) -> None:
         self._answer = answer
         self._is_slow = is_slow
         self._endpoint = endpoint
         self._log = LogOnce(log)
         self._peers = peers
+        self._most = clients
         self._uid = os.geteuid()
         self._poll = select.poll()
         self._wakeup = WakeupFd()
@@ -87,7 +90,7 @@ class Server:
         self._is_ended = Latch()
         self.wakeups = 0
         """How often the thread has woken up. For tests."""
-        self._thread = KeptThread("taskloom-control", self._step, self._after_failure)
+        self._thread = KeptThread(f"taskloom-{endpoint.kind}", self._step, self._after_failure)
         self._is_started = False
 
     def start(self) -> None:
@@ -110,15 +113,16 @@ class Server:
             raise OSError(errno.ESHUTDOWN, "the control server has ended")
         return theirs
 
-    def close(self, seconds: float) -> bool:
+    def close(self, seconds: float, *, replies_within: float | None = None) -> bool:
         """Send the replies that are complete, within `seconds`, and end; return whether it ended by itself.
 
-        Idempotent. Any thread but its own may call it.
+        `replies_within`: how long it sends replies, if that is less than the thread may need to end. Idempotent. Any
+        thread but its own may call it.
         """
         if not self._is_started:
             self._release()
         if self._end is None:
-            self._end = mono() + seconds
+            self._end = mono() + (seconds if replies_within is None else replies_within)
         self._wake_up()
         self._thread.ensure()
         is_ended = self._is_ended.wait(seconds)
@@ -282,11 +286,11 @@ class Server:
                 if not self._endpoint.is_listening:
                     self._make_anew({}, now)
                 elif error.errno not in _NO_DESCRIPTOR:
-                    reason = f"cannot accept a control connection: {error_text(error)}"
+                    reason = f"cannot accept a {self._endpoint.kind} connection: {error_text(error)}"
                     self._log.warn_once(("accept", error.errno), reason)
                     self._keeper.hasten(now)
                 return False
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
+        sock = _socket.socket(self._endpoint.listener.family, _socket.SOCK_STREAM, 0, descriptor)
         self._admit(sock, now, is_on_reserve=is_on_reserve)
         if not is_on_reserve:
             self._refill()
@@ -304,7 +308,7 @@ class Server:
                 self._log.warn_once(("peer", caller.uid), f"refused a control connection of {caller}: another user")
         if not is_trusted or not self._has_room(now):
             if is_trusted:
-                refuse_one_more(sock, CLIENTS)
+                refuse_one_more(sock, self._most)
             if is_on_reserve:
                 self._reserve.take_back(sock)
             else:
@@ -335,7 +339,7 @@ class Server:
 
     def _has_room(self, now: float) -> bool:
         """Return whether one more client can be served; the one that is idle longest makes room."""
-        if len(self._sessions) < CLIENTS:
+        if len(self._sessions) < self._most:
             return True
         idle = [(each.idle_since, descriptor) for descriptor, each in self._sessions.items() if each.idle_since]
         if not idle:
@@ -369,7 +373,8 @@ class Server:
 
     def _make_anew(self, events: dict[int, int], now: float) -> None:
         """Make anew what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
-        closed = "a task has closed descriptors of the control socket; they are made anew, and its clients are lost"
+        what = f"the {self._endpoint.kind} socket"
+        closed = f"a task has closed descriptors of {what}; they are made anew, and its clients are lost"
         self._log.warn_once("closed", closed)
         if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not self._wakeup.is_open():
             self._wakeup.forget()
@@ -395,7 +400,7 @@ class Server:
         self._failures += 1
         # Not at once: a lack of memory passes, and a bug must not take a whole processor.
         pause = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * self._failures)
-        self._log.failure("the control server", error)
+        self._log.failure(f"the {self._endpoint.kind} server", error)
         if self._end is not None and mono() >= self._end:
             self._end = 0.0
         select.poll().poll(pause * 1000)

@@ -11,6 +11,7 @@ from taskloom.clock import mono
 from taskloom.control.api import LOGGER, Api
 from taskloom.control.endpoint import Endpoint, Wanted
 from taskloom.control.exchange import Answer, Request
+from taskloom.control.in_children import close_in_children, keep_in_children
 from taskloom.control.log_once import Log
 from taskloom.control.names import checked_name, program_name
 from taskloom.control.preload import import_for_answers
@@ -32,10 +33,6 @@ FINISH_SECONDS = 1.0
 # A client that has requested the stop asks for its report on a second connection. It gets this time to come.
 REPORT_SECONDS = 0.5
 _REPORT_PATH = "/v1/stop"
-
-# Those of this process that a forked child must not keep open: it would listen, too, and hold the clients' sockets.
-_OPEN: set[Control] = set()
-_hooks: list[bool] = []
 
 
 def serve(scheduler: Scheduler, *, name: str | None = None, socket: str | None = None) -> Control:
@@ -84,7 +81,7 @@ class Control:
             raise
         self.put: Callable[[Event], object] = api.put
         """Takes an event of the scheduler. Never blocks; only one thread calls it."""
-        _close_in_children(self)
+        close_in_children(self)
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +150,7 @@ class Control:
             self._listener.close(within)
         self._server.close(max(0.0, end - mono()))
         self._endpoint.close()
-        _OPEN.discard(self)
+        keep_in_children(self)
 
     def _answer(self, request: Request) -> Answer:
         answer = self._api.answer(request)
@@ -164,21 +161,6 @@ class Control:
     def forget(self) -> None:
         """Close all descriptors, in a forked child."""
         self._server.forget()
-
-
-def _close_in_children(control: Control) -> None:
-    _OPEN.add(control)
-    if not _hooks:  # hooks cannot be taken back
-        _hooks.append(True)
-        os.register_at_fork(after_in_child=_forget_all)
-
-
-def _forget_all() -> None:
-    while _OPEN:
-        try:
-            _OPEN.pop().forget()
-        except Exception:  # noqa: BLE001 - in a hook it would be printed; a descriptor that is left open is the lesser evil
-            pass
 
 
 def _folder() -> str:

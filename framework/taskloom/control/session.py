@@ -197,7 +197,11 @@ class Session:
         if self._stream is not None:
             return self._send_events(self._stream, now)
         if self._deferred is not None:
-            reply = self._deferred.reply
+            try:
+                reply = self._deferred.reply
+            except BaseException as error:  # noqa: BLE001 - one that is made now, as below
+                self._failed(self._request, error)
+                reply = _BUG
             if reply is None:
                 return False
             self._deferred = None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from taskloom.core import actions
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import NOTHING, EventName
-from taskloom.core.model import Phase, WaitingFor
+from taskloom.core.model import Outcome, Phase, WaitingFor
 from taskloom.core.policies import RestartWhen
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.restart import Backoff, RestartGate
@@ -150,7 +150,7 @@ class FollowUps:
         job = run.job
         backoff = job.backoff = job.backoff or Backoff()
         delay = backoff.next_delay(job.spec.restart, run.ready_seconds, self._random())
-        if run.stopped_by is not None and run.ended is not None:
+        if run.outcome is Outcome.LOST and run.ended is not None:
             delay = max(0.0, run.ended.mono + delay - self._store.now.mono)  # counted from the loss
         self._store.move(job, Decision.WAIT, WaitingFor.BACKOFF)
         self._set_restart(run, delay)

@@ -251,7 +251,9 @@ class JobRecord:
     @property
     def lost_run(self) -> RunRecord | None:
         """The run of a blocked job, if it was lost: it blocks the job until its `stopped_by`."""
-        return self.run if self.run is not None and self.run.outcome is Outcome.LOST else None
+        # Not `run`, which a release resets before the state changes.
+        last = self.last_run
+        return last if self.state is JobState.BLOCKED and last is not None and last.outcome is Outcome.LOST else None
 
     @property
     def is_paused(self) -> bool:

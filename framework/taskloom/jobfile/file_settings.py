@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.diagnostics import FieldError, Place, Problem, Related, missing_blank, near_match
 from taskloom.jobfile.declared_job import problems_of
 from taskloom.jobfile.fields.registry import FIELDS, is_note
-from taskloom.jobfile.fields.settings import SETTINGS
+from taskloom.jobfile.fields.settings import FILE_ONLY, SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.url_passwords import without_passwords
 from taskloom.jobfile.written_values import as_written, named_as_written
@@ -58,7 +58,9 @@ class FileSettings:
         if is_first:
             for name, value in values.items():
                 path = (KEY, name)
-                text = without_passwords(as_written(document, path, written[name]))
+                # A receiver may have secrets at several places, and needs more than a line.
+                is_shown = name not in FILE_ONLY
+                text = without_passwords(as_written(document, path, written[name])) if is_shown else str(value)
                 self.found[name] = FileSetting(value, text, document.positions.key(path))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskloom.diagnostics import FieldError
+from taskloom.jobfile.fields.process_options import PROCESS_OPTIONS
 from taskloom.jobfile.fields.registry import FIELDS
-from taskloom.jobfile.fields.runner import PROCESS_OPTIONS
 
 if TYPE_CHECKING:
     from taskloom.catalog.params import TaskShape

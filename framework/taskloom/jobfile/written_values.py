@@ -34,7 +34,7 @@ _ENOUGH = 100
 def as_written(document: Document, path: Path, value: Any, final: Any = None) -> str:
     """Return the value at a path on one line, as written: with `${VAR}`, and with the keys that `<<` merges.
 
-    `final`: the validated value. Where it is a secret, the written one is masked unless it only names a variable.
+    `final`: the validated value. If it is a secret, the written one is masked unless it only names a variable.
     """
     return "".join(_pieces(document, path, value, final))
 

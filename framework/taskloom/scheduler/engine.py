@@ -167,6 +167,19 @@ class Engine(SchedulerLoop):
             raise call.error
         return call.result  # type: ignore[no-any-return]
 
+    def request(self, read: Callable[[Lifecycle], object]) -> None:
+        """Have `read` called with the core soon, on the scheduler thread; never waits for that thread.
+
+        `read` must not change the core, block or raise. After the end of that thread it is called here and now.
+        """
+        self.check_process()
+        call = Call((), read)
+        self.start_thread()
+        self._put(call)
+        # As in `query_all`: the thread finds the call in its queue, or has set the flag that we read here.
+        if self._is_gone() and call.withdraw():
+            read(self._core)
+
     def _answer_from_last_state(self, messages: Iterable[Input], read: Callable[[Lifecycle], Result]) -> Result:
         """Answer without the scheduler thread, which has ended, or stands still because the interpreter ends."""
         if not self._has_ended and any(messages):

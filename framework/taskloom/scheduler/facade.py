@@ -434,6 +434,15 @@ class Scheduler:
         with paused_gc():
             return complete(engine.query(None, lambda core: read_snapshot(engine, core, names)))
 
+    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Iterable[str] | None = None) -> None:
+        """Have `done` called with a snapshot that `snapshots.complete` makes whole; waits for nothing.
+
+        It is called on the scheduler's thread, so it must not block or raise. For servers, which have other clients.
+        Raises SchedulerForked, and RuntimeError if the thread cannot be started.
+        """
+        engine, names = self._engine, None if jobs is None else tuple(jobs)
+        engine.request(lambda core: done(read_snapshot(engine, core, names)))
+
     @property
     def last_seq(self) -> int:
         """The number of the last event; 0 before the first. Reading it waits for nothing.

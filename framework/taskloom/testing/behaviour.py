@@ -8,7 +8,7 @@ from random import Random
 
 from taskloom.core.model import WAIT_FOR_EVER, How
 
-__all__ = ["Behaviour", "draw_behaviour", "draw_seconds"]
+__all__ = ["Behaviour", "draw_behaviour", "draw_distance", "draw_seconds"]
 
 NEVER = WAIT_FOR_EVER
 
@@ -49,6 +49,18 @@ class Behaviour:
     """From TERM until its processes end because of it; NEVER if they ignore it."""
     killed_after: float = 0.0
     """From KILL until its processes are gone; NEVER if the kernel cannot kill them."""
+    killed_how: How = How.KILLED
+    """How its runner reports its end after KILL: it may have lost the run."""
+    left: float = 0.0
+    """Of a lost run: for how long something of it may be left, as its runner says."""
+    confirmed_after: float = NEVER
+    """From the loss until its runner learns that nothing is left; NEVER if it does not."""
+    placed_after: float | None = None
+    """From its start, if it is elsewhere, until its place is known exactly; None if it executes here."""
+    unreachable_after: float = NEVER
+    """From its start until nothing is heard of its worker."""
+    unreachable_for: float = NEVER
+    """How long nothing is heard of it then."""
 
     @classmethod
     def returns(cls, after: float) -> Behaviour:
@@ -104,13 +116,30 @@ def draw_behaviour(random: Random, longest: float = 3600.0, *, kills: bool = Fal
     )
     if not kills:
         return behaviour
+    is_elsewhere = draw() < 0.4
     if draw() < 0.5:  # deaf: it ends by a signal only
         behaviour = replace(behaviour, reaction=NEVER, hurried_reaction=NEVER)
-    return replace(
+    behaviour = replace(
         behaviour,
         how=How.LOST if draw() < 0.1 else behaviour.how,
         reaction_how=How.LOST if draw() < 0.05 else behaviour.reaction_how,
         terminated_after=random.choice((NEVER, NEVER, 0.0, 0.25, 1.0)),
         # The last one is later than the stop waits: the run is abandoned and exits late.
         killed_after=random.choice((0.0, 0.0, 0.0, 0.25, 0.75, 5.0)),
+    )
+    return draw_distance(random, behaviour) if is_elsewhere else behaviour
+
+
+def draw_distance(random: Random, behaviour: Behaviour) -> Behaviour:
+    """Let a run that may be killed or lost execute elsewhere: it may be cut off, and something of it may be left."""
+    draw = random.random
+    return replace(
+        behaviour,
+        killed_how=How.LOST if draw() < 0.2 else behaviour.killed_how,
+        killed_after=random.choice((0.0, 0.25, 2.0)) if draw() < 0.5 else behaviour.killed_after,
+        left=random.choice((0.0, 0.5, 8.0, 30.0, 40.0)),
+        confirmed_after=random.choice((NEVER, 0.0, 0.25, 8.0, 60.0)),
+        placed_after=random.choice((0.0, 0.5)),
+        unreachable_after=draw_seconds(random, 600.0) if draw() < 0.3 else NEVER,
+        unreachable_for=draw_seconds(random, 60.0) if draw() < 0.8 else NEVER,
     )

@@ -18,6 +18,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
+from taskloom.core.run_reports import Whereabouts
 from taskloom.errors import UsageError
 from taskloom.invariants.history import History, Step
 from taskloom.simulation.engine import STUCK_STEPS, Engine
@@ -182,6 +183,20 @@ class _FakeRun:
             if behaviour.silent_after is not None:
                 self._later(behaviour.silent_after, self._stop_polling)
             self._engine.process(inputs.RunStarted(self._run, behaviour.ready_after is None))
+            self._be_elsewhere()
+
+    def _be_elsewhere(self) -> None:
+        """Report where the run is, if it is elsewhere, and that its worker is cut off and comes back."""
+        behaviour, process = self.behaviour, self._engine.process
+        if behaviour.placed_after is None or self._has_ended:
+            return
+        process(inputs.RunPlaced(self._run, Whereabouts("node", "worker", 0)))
+        self._later(behaviour.placed_after, self._report, inputs.RunPlaced(self._run, Whereabouts("node", "worker", 7)))
+        self._later(behaviour.unreachable_after, self._be_cut_off)
+
+    def _be_cut_off(self) -> None:
+        self._report(inputs.RunUnreachable(self._run, self._engine.now.mono - 0.25))
+        self._later(self.behaviour.unreachable_for, self._report, inputs.RunReachable(self._run))
 
     def request_cancel(self) -> None:
         """Set the token and wake it."""
@@ -206,7 +221,7 @@ class _FakeRun:
 
     def kill(self) -> None:
         """Get KILL: the processes end, sooner or later."""
-        self._later(self.behaviour.killed_after, self._end, How.KILLED)
+        self._later(self.behaviour.killed_after, self._end, self.behaviour.killed_how)
 
     def capture_stack(self) -> None:
         """Answer where the run is; the answer comes even if the run ends in the meantime."""
@@ -241,5 +256,8 @@ class _FakeRun:
         was_requested = self._is_cancel_requested if was_requested is None else was_requested
         has_failed = how in _WITH_ERROR or (how is How.CANCELLED and not was_requested)
         callback_ran = was_requested and self._has_begun and self.behaviour.is_woken
-        error = FAKE_ERROR if has_failed else None
-        self._engine.process(inputs.RunEnded(self._run, how, error, was_requested, callback_ran))
+        error, stopped_by = FAKE_ERROR if has_failed else None, 0.0
+        if how is How.LOST:
+            stopped_by = self._engine.now.mono + self.behaviour.left
+            self._later(self.behaviour.confirmed_after, self._engine.process, inputs.RunReleased(self._run))
+        self._engine.process(inputs.RunEnded(self._run, how, error, was_requested, callback_ran, stopped_by))

@@ -6,6 +6,7 @@ import pytest
 from tests.support.asked_api import (
     START,
     AskedApi,
+    awaited,
 )
 
 from taskloom.control.exchange import Reply
@@ -66,9 +67,8 @@ def test_head_gets_what_get_does(asked: AskedApi, path: str) -> None:
     """The server leaves out the body, and ends a stream at once. A report is not waited for."""
     query = {"wait": "true"} if "stop" in path else {}
 
-    reply = asked.answer("HEAD", path.replace("{job}", "web"), query)
+    reply = awaited(asked.answer("HEAD", path.replace("{job}", "web"), query))
 
-    assert isinstance(reply, Reply)
     assert reply.status == 200
     assert asked.answer("HEAD", "/v1/jobs/nope") == asked.answer("GET", "/v1/jobs/nope")
 

@@ -150,6 +150,13 @@ TAKEN: dict[str, list[Any]] = {
         *({"process": {"nice": -20}}, {"process": {"nice": 19}}),
         *({"process": {"user": user}} for user in (0, 65534, "www-data", "0", "a:b", "a:0", "a user:a group")),
         *({"process": {"memory_limit": limit}} for limit in ("16MiB", "1.5GiB", "300MB", "20000kB", "1TiB", 1 << 24)),
+        *({"dask": {"local": 2, **more}} for more in ({}, {"wait": "5s"}, {"nice": 5, "env": {"A": "1"}})),
+        *(
+            {"dask": {"scheduler": address}}
+            for address in ("tcp://localhost:8786", "tcp://[::1]:1", "tcp://127.0.0.9:5")
+        ),
+        {"dask": {"scheduler": "tcp://a:1", "insecure": True, "resources": {"GPU": 0.5}, "workers": ["a", "b"]}},
+        {"dask": {"local": 1, "lease": {"ttl": "1m", "grace": 0, "period": "20s"}}},
     ],
 }
 REFUSED: dict[str, list[Any]] = {
@@ -184,6 +191,14 @@ REFUSED: dict[str, list[Any]] = {
             {"process": {"memory_limit": limit}}
             for limit in ("", "512", "512M", "512 MiB", "-1MiB", "1EiB", True, None)
         ),
+        *({"dask": {"local": workers}} for workers in (0, 65, "2", True, 1.5)),
+        *(
+            {"dask": {"scheduler": address}}
+            for address in ("", 8786, "dask:8786", "http://a:8787", "tcp://a", "tcp://a:b")
+        ),
+        *({"dask": {"local": 1, name: []}} for name in ("tls", "resources", "workers", "lease")),
+        *({"dask": {"local": 1, "tls": tls}} for tls in ({}, {"ca_file": "a"}, {"ca_file": "~/a", "cert_file": "b"})),
+        *({"dask": {"local": 1, "resources": resources}} for resources in ({"": 1}, {"GPU": 0}, {"GPU": "1"}, {})),
         *({"process": {"memory_limit": limit}} for limit in (0, -1, (1 << 24) - 1, 1 << 60, 2.5)),
     ],
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from taskloom.cli.control.instants import read_instant
 from taskloom.control.reply_fields import Fields
 from taskloom.text import first_of, local_time, measured, plural, printable
 
-__all__ = ["history_text", "stop_text"]
+__all__ = ["history_text", "notification_lines", "stop_text"]
 
 _MOST_NAMED = 5
 
@@ -40,3 +42,14 @@ def history_text(program: Fields, now: float) -> str:
     rows = f"; {plural(queued, 'row')} not written yet" if queued else ""
     lost = f"; {plural(dropped, 'row')} lost" if dropped else ""
     return printable(f"history is degraded{begin}{reason and f': {reason}'}{rows}{lost}")
+
+
+def notification_lines(program: Fields) -> Iterator[str]:
+    """Return a line for each receiver of notifications that gets none at the moment, or has lost some."""
+    for each in program.objects("notifications"):
+        reason, lost, queued = each.text("reason"), each.count("lost"), each.count("queued")
+        if reason or lost:
+            state = f"cannot be sent to {each.text('name')}: {reason}" if reason else f"to {each.text('name')}"
+            waiting = f"; {plural(queued, 'notification')} waiting" if queued else ""
+            gone = f"{'; ' if reason else ': '}{plural(lost, 'notification')} lost" if lost else ""
+            yield printable(f"notifications {state}{gone}{waiting}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskloom.cli.control.common import choose_jobs
 from taskloom.cli.control.job_table import job_table
-from taskloom.cli.control.program_text import history_text, stop_text
+from taskloom.cli.control.program_text import history_text, notification_lines, stop_text
 from taskloom.cli.echo import echo, echo_styled
 from taskloom.clock import wall
 from taskloom.control.client import Connection
@@ -48,13 +48,14 @@ class Shown(NamedTuple):
     jobs: Sequence[Fields]
 
     def as_lines(self, line_width: int | None = None, mark: str = "…") -> list[Line]:
-        """Return the table; before it, how the stop goes if the program stops, and what is wrong with its history."""
+        """Return the table; before it, how the stop goes if the program stops, and what is wrong with its views."""
         lines = []
         if self.program.text("state") not in ("", "running"):
             lines.append(Line(stop_text(self.program), _YELLOW))
         history = history_text(self.program, wall())
         if history:
             lines.append(Line(history, _YELLOW))
+        lines += [Line(each, _YELLOW) for each in notification_lines(self.program)]
         if self.jobs:
             head, *rows = job_table(self.jobs, wall(), line_width, mark).split("\n")
             lines.append(Line(head, _BOLD))

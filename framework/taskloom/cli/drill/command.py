@@ -63,7 +63,8 @@ def drill(  # noqa: PLR0917 - click gives them by name
     Each PATH is a job file, a folder of job files, or -; without one it is taskloom.yaml, else jobs/. The tasks really
     run: they open their sockets and write their files. Each job has one run, which starts at once; schedule,
     dependencies, restart policy and replicas are ignored. The run is asked to stop when it has been ready for the
-    warm-up time, or if it is not ready within that time. A run that ends before passes, unless it failed.
+    warm-up time, or if it is not ready within that time. A run that ends before passes, unless it failed. A run on a
+    cluster has its time from when a worker begins it.
 
     The budget is the job's own `join`. With `join: wait` it is 30 seconds. No stop waits for a job with `join: 0s`, so
     without --budget it passes however long it takes to stop. For a job that does not stop in time, the drill prints
@@ -155,25 +156,29 @@ def _drill_all(
     specs: Sequence[JobSpec], budget: float | None, warm_up: float, shown: ProgramOutput, drilled: list[DrilledJob]
 ) -> None:
     """Drill one job after the other, and append each result to `drilled` as soon as it is known."""
+    from taskloom.cli.drill.elsewhere import shared_runners
     from taskloom.cli.drill.trial import drill_job, max_drill_seconds
     from taskloom.observe.name_column import longest_name
     from taskloom.observe.output import HOLD_SECONDS
     from taskloom.sync.latch import Latch
 
     shown.console.names.fit(longest_name(specs))
-    for number, spec in enumerate(specs, start=1):
-        shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
-        # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
-        Latch().wait(2 * HOLD_SECONDS)
-        # After this time print all stacks and exit with code 1: faulthandler does not need the GIL for that.
-        limit = max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS
-        faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__ or 2)
-        try:
-            result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[shown])
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-        drilled.append(result)
-        shown.console.log(f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR")
+    with shared_runners(specs) as runners:
+        for number, spec in enumerate(specs, start=1):
+            shown.console.log(f"drilling {spec.name} ({number} of {len(specs)})")
+            # The console holds lines back for a moment. This one must be written before C code can hold the GIL.
+            Latch().wait(2 * HOLD_SECONDS)
+            # After this time print all stacks and exit with code 1: faulthandler does not need the GIL for that.
+            limit = max_drill_seconds(spec, budget, warm_up) + STUCK_SECONDS
+            faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__ or 2)
+            try:
+                result = drill_job(spec, budget=budget, warm_up=warm_up, listeners=[shown], runners=runners)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+            drilled.append(result)
+            shown.console.log(
+                f"drilled {spec.name}: {result.verdict.value}", level="INFO" if result.passes else "ERROR"
+            )
 
 
 def _end(code: int, process: SharedProcess, masker: Masker) -> int:

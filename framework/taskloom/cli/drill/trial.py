@@ -10,11 +10,12 @@ The times of polls are measured in this process. Of a run in another one they ar
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from taskloom.cli.drill.elsewhere import not_started, start_seconds
 from taskloom.cli.drill.poll_times import PollClock, with_timed_polls
 from taskloom.clock import mono
 from taskloom.core.events import Event, EventName
@@ -22,7 +23,9 @@ from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, JobSpec, Outcome, Reas
 from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMode, StartPolicy
 from taskloom.core.report import StopReport
 from taskloom.core.stopping import KILL_SECONDS
+from taskloom.runners import Runner
 from taskloom.runners.run_thread import RunThread
+from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.facade import STOP_WITHIN_SECONDS, Scheduler
 from taskloom.scheduler.memory import NoMemory
 from taskloom.sync.latch import Latch
@@ -130,14 +133,16 @@ def drill_job(
     budget: float | None = None,
     warm_up: float = 1.0,
     listeners: Sequence[Callable[[Event], object]] = (),
+    runners: Mapping[str, Runner] | None = None,
 ) -> DrilledJob:
     """Drill one job in its own scheduler, which is stopped afterwards.
 
     The job is asked to stop `warm_up` seconds after it is ready. If it is not ready within `warm_up` seconds, or within
     its own `ready_within` if that is longer, it is asked then. `budget`: seconds that it has to stop, instead of those
-    of its join policy. A run that does not stop is killed, or else left behind on a daemon thread.
+    of its join policy. A run that does not stop is killed, or else left behind on a daemon thread. `runners`: those
+    that several drills use, by name.
     """
-    drill = _Drill(spec, budget, listeners)
+    drill = _Drill(spec, budget, listeners, runners or {})
     try:
         drill.run(warm_up)
     except BaseException:
@@ -149,7 +154,7 @@ def drill_job(
 def max_drill_seconds(spec: JobSpec, budget: float | None, warm_up: float) -> float:
     """Return how many seconds the drill of a job can take at most."""
     stop = (_own_budget(spec, budget) or NOT_AWAITED_SECONDS) + (KILL_SECONDS if spec.join.kills else 0.0)
-    return max(warm_up, spec.ready_within or 0.0) + warm_up + stop
+    return start_seconds(spec) + max(warm_up, spec.ready_within or 0.0) + warm_up + stop
 
 
 def _own_budget(spec: JobSpec, budget: float | None) -> float | None:
@@ -186,6 +191,7 @@ class _RunEvents:
     def __init__(self) -> None:
         self.ready_or_ended = Latch()
         """Opened when the run is ready or has ended."""
+        self.begun_or_ended = Latch()
         self.ended = Latch()
         self.first_events: dict[EventName, Event] = {}
         self.callbacks: list[str] = []
@@ -194,6 +200,8 @@ class _RunEvents:
         self.first_events.setdefault(event.event, event)
         if event.event is EventName.CALLBACK_FAILED:
             self.callbacks.append(f"{event.data['callback']}: {event.error}")
+        if event.event in (EventName.STARTED, EventName.ENDED):
+            self.begun_or_ended.open()
         if event.event in (EventName.READY, EventName.ENDED):
             self.ready_or_ended.open()
         if event.event is EventName.ENDED:
@@ -208,13 +216,19 @@ class _RunEvents:
 class _Drill:
     """The drill of one job, with its own scheduler."""
 
-    def __init__(self, spec: JobSpec, budget: float | None, listeners: Sequence[Callable[[Event], object]]) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        budget: float | None,
+        listeners: Sequence[Callable[[Event], object]],
+        runners: Mapping[str, Runner],
+    ) -> None:
         self._spec = spec
         self._budget = _own_budget(spec, budget)
         self._within = self._budget or NOT_AWAITED_SECONDS
         self._clock = PollClock()
         self._events = _RunEvents()
-        self._scheduler = Scheduler(log=False, memory=NoMemory())
+        self._scheduler = Scheduler(runners={"thread": ThreadRunner(), **runners}, log=False, memory=NoMemory())
         self._subscription = self._scheduler.listen(self._events)
         for listener in listeners:
             self._scheduler.listen(listener)
@@ -227,9 +241,9 @@ class _Drill:
 
     def run(self, warm_up: float) -> None:
         """Start the job, let it warm up, and stop it."""
-        begun = mono()
         self._job.start()
-        self._wait_and_sample(self._events.ready_or_ended, begun + max(warm_up, self._spec.ready_within or 0.0))
+        self._events.begun_or_ended.wait(start_seconds(self._spec))
+        self._wait_and_sample(self._events.ready_or_ended, mono() + max(warm_up, self._spec.ready_within or 0.0))
         if self._events.ready_or_ended.is_open:
             self._wait_and_sample(self._events.ended, mono() + warm_up)
         status = self._job.status()
@@ -278,11 +292,20 @@ class _Drill:
             has_seen_stop=late is not None and self._clock.has_seen_stop,
             stack=survivor.stack if survivor else "",
             killed=killed,
-            error=ended.error if ended else None,
+            error=self._error(ended),
             callbacks=survivor.callbacks if survivor else tuple(events.callbacks),
             threads_left=self._threads_left(),
             declared=f"{spec.place.path}:{spec.place.line}" if spec.place else "",
         )
+
+    def _has_begun(self) -> bool:
+        """Return whether the run was entered. One on a cluster may have waited until the drill gave up."""
+        return EventName.STARTED in self._events.first_events or not start_seconds(self._spec)
+
+    def _error(self, ended: Event | None) -> ErrorInfo | None:
+        if ended is not None and ended.outcome is Outcome.CANCELLED and not self._has_begun():
+            return not_started(self._spec)
+        return ended.error if ended else None
 
     def _gap(self) -> tuple[float | None, str]:
         """Return the longest time without a poll, and where the run was; None if the run has no polls to measure."""
@@ -293,6 +316,8 @@ class _Drill:
 
     def _threads_left(self) -> tuple[str, ...]:
         """Return the names of the threads that began since, except for the scheduler's and the run's own."""
+        if self._spec.join.kills:
+            return ()  # the task was not in this process; a client of a cluster has threads of its own
         # By its type, not by its name: a task may name a thread like the job.
         alive = (
             thread.name
@@ -308,6 +333,6 @@ class _Drill:
             return DrillResult.KILLED if is_killed else DrillResult.OVER_BUDGET
         if outcome is Outcome.SUCCEEDED:
             return DrillResult.ENDED_BY_ITSELF
-        if outcome is not Outcome.CANCELLED:
+        if outcome is not Outcome.CANCELLED or not self._has_begun():
             return DrillResult.FAILED
         return DrillResult.IN_TIME if self._budget is not None else DrillResult.NOT_AWAITED

@@ -58,6 +58,7 @@ class ProgramControl:
         reload: RequestReload,
         shutdown: RequestShutdown,
         history: ActionRecord,
+        notifications: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:
         """Begin to listen, unless the settings say not to; clients wait until `start`.
 
@@ -77,7 +78,17 @@ class ProgramControl:
             console.log(line, level=level)
 
         # Not through `logging`: a task's log handler may block, so it would need one more thread.
-        api = Api(scheduler, program=info, logs=logs, mask=mask, reload=reload, shutdown=stop, log=log, history=history)
+        api = Api(
+            scheduler,
+            program=info,
+            logs=logs,
+            mask=mask,
+            reload=reload,
+            shutdown=stop,
+            log=log,
+            history=history,
+            notifications=notifications,
+        )
         try:
             control = Control(api, wanted, log=log)
         except OSError as error:

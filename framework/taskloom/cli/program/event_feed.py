@@ -1,9 +1,10 @@
-"""Passes the events of the scheduler on: to the log, the control socket, the history, and a file of events."""
+"""Passes the events of the scheduler on: to the log, clients, the history, notifications, and a file of events."""
 
 from __future__ import annotations
 
 from taskloom.cli.program.control import ProgramControl
 from taskloom.cli.program.history import ProgramHistory
+from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.shutdown import close_listeners
 from taskloom.core.events import Event, EventName
 from taskloom.observe.console import Console
@@ -25,15 +26,17 @@ class EventFeed:
         self,
         scheduler: Scheduler,
         shown: ProgramOutput,
+        *,
         control: ProgramControl,
         history: ProgramHistory,
+        notifications: ProgramNotifications,
         sink: EventSink | None,
-        *,
         is_verbose: bool,
     ) -> None:
         self._shown = shown
         self._control = control
         self._history = history
+        self._notifications = notifications
         self._sink = sink
         self._wait_log = WaitLog(shown.console) if is_verbose else None
         self.asked: dict[str, float] = {}
@@ -52,6 +55,7 @@ class EventFeed:
             self.asked[event.job] = event.mono
         self._control.put(event)
         self._history.put(event)
+        self._notifications.put(event)
         self._shown(event)
         if self._wait_log is not None:
             self._wait_log.on_event(event)

@@ -73,6 +73,8 @@ class ProgramHistory:
         self._console: Console | None = None
         # Lines for the log, each with its level, until the columns of the log are known.
         self._lines: list[tuple[str, str]] = []
+        self.changed: Callable[[], object] = lambda: None
+        """Called when the recorder has logged that something has changed; on its thread, so it may not block."""
 
     # -- the start
 
@@ -193,6 +195,7 @@ class ProgramHistory:
             self._lines.append((line, level.upper()))
         else:
             self._console.log(self._mask(line), level=level.upper())
+        self.changed()
 
     # -- while the jobs run
 

@@ -29,6 +29,7 @@ from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_f
 from taskloom.cli.program.log_output import open_output
 from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
 from taskloom.cli.program.messages import Message
+from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
 from taskloom.cli.program.settings import RunSettings
@@ -109,6 +110,7 @@ class Program:
         self._control = ProgramControl()
         self._history = ProgramHistory()
         self._web = ProgramWeb()
+        self._notifications = ProgramNotifications()
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
         """Run the jobs and return the exit code; exits the process here if threads are left behind.
@@ -158,8 +160,7 @@ class Program:
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
-        self._watcher.watch_jobs(selection.specs)
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         self._history.choose(self._settings.history, selection.specs, self._masker)
         require_web(self._settings.http)
         self._scheduler = Scheduler(
@@ -184,9 +185,10 @@ class Program:
             self._feed = EventFeed(
                 self._scheduler,
                 self._shown,
-                self._control,
-                self._history,
-                self._events.sink,
+                control=self._control,
+                history=self._history,
+                notifications=self._notifications,
+                sink=self._events.sink,
                 is_verbose=self._is_verbose,
             )
         with needed("import its modules"):
@@ -236,12 +238,15 @@ class Program:
             reload=self._reloader.request,
             shutdown=lambda within, reason: self._queue.put(partial(self._stopping.begin_by_request, within, reason)),
             history=self._history,
+            notifications=self._notifications.as_json,
         )
         undo.callback(self._control.close)
         self._web.open(self._settings.http, info, self._control, has_new_token=self._has_new_token)
         undo.callback(self._web.close)
         undo.callback(self._history.close, ExitCode.UNUSABLE)
         self._history.open(info, self._scheduler, self._shown.logs.ring, is_fresh=self._is_fresh)
+        undo.callback(self._notifications.close)
+        self._notifications.open(self._settings.notify, info, self._masker, self._console, self._history)
         self._control.start()
         self._web.start(self._console)
 
@@ -257,6 +262,12 @@ class Program:
             self._stop_within = self._settings.stop_within
             self._watcher.allow(self._stop_within)
 
+    def _learn_jobs(self, selection: Selection) -> None:
+        """Prepare the watcher, the masking and the notifications for jobs that are added soon."""
+        self._masker.learn(selection.secrets)
+        self._watcher.watch_jobs(selection.specs)
+        self._notifications.learn(selection.specs)
+
     def _dismiss_watcher(self) -> None:
         self._guard.release_wakeup_fd()
         self._watcher.dismiss()
@@ -266,9 +277,8 @@ class Program:
 
         Called before its jobs are applied: the new ones write at once. On the thread of the reload.
         """
-        self._masker.learn(selection.secrets)
+        self._learn_jobs(selection)
         prepare_for_processes(selection.specs)
-        self._watcher.watch_jobs(selection.specs)
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run
@@ -387,6 +397,7 @@ class Program:
     def _write_end(self, report: StopReport, left_children: LeftChildren) -> list[LeftChild]:
         """Write the report and the summary; return the child processes that are left."""
         self._feed.close(self._console, self._stopping.deadline)
+        self._notifications.finish(self._console, self._stopping.deadline)
         if self._scheduler.bug is not None:
             self._console.log(f"{self._scheduler.bug}; please report it", level="CRITICAL")
         threads = self._final.await_threads(report, self._wait_for_threads)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields.history import HistorySetting
+from taskloom.jobfile.fields.notify import Receivers
 from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class RunSettings:
     """Whether and where the program records what happened."""
     http: HttpSetting | None = None
     """Where it serves its web page; None for nowhere."""
+    notify: Receivers | None = None
+    """Who is notified of what."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""
@@ -58,4 +61,5 @@ class RunSettings:
             socket=control if isinstance(control, str) else None,
             history=given["history"].value,
             http=given["http"].value,
+            notify=given["notify"].value,
         )

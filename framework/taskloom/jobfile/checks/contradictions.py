@@ -83,6 +83,7 @@ class RunnerAbilities(NamedTuple):
 
 _THREAD = RunnerAbilities("thread")
 _PROCESS = RunnerAbilities("process", kills=True, needs_reference=True, starts_programs=True)
+_DASK = RunnerAbilities("dask", kills=True, needs_reference=True)
 
 
 def check_runner(
@@ -124,6 +125,11 @@ def _runner_of(
         return _THREAD
     if name == "process":
         return _process_runner(options, errors)
+    if name == "dask":
+        from taskloom.jobfile.checks.dask_runner import errors_for_cluster
+
+        errors += errors_for_cluster(options)
+        return _DASK
     try:
         loaded = catalog.load_runner(name)
     except CatalogError as error:

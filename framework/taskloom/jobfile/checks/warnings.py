@@ -55,6 +55,7 @@ def _warnings_of(spec: JobSpec, stop_within: float, now: float) -> Iterator[tupl
         message = f"watchdog of {duration(spec.watchdog.after)} is unreliable: poll age has a resolution of 1s"
         yield "watchdog", FieldError(("after",), message, "use 2s or more")
     yield from _missing_folder(spec)
+    yield from _short_stop_elsewhere(spec)
     remark = getattr(spec.schedule.calendar, "remark", "") if spec.schedule is not None else ""
     if remark:
         yield "schedule", FieldError(("at",), f"this local time is unreliable: {remark}")
@@ -70,6 +71,21 @@ def _missing_folder(spec: JobSpec) -> Iterator[tuple[str, FieldError]]:
     if folder is not None and getattr(spec.binding, "program", None) is None and not Path(folder).is_dir():
         message = f"the process cannot start before its folder exists: {quoted(folder)}"
         yield "runner", FieldError(("process", "cwd"), message)
+
+
+def _short_stop_elsewhere(spec: JobSpec) -> Iterator[tuple[str, FieldError]]:
+    """Warn of a run on another machine that is killed before a request to stop that got lost is sent again."""
+    if spec.runner.name != "dask" or "scheduler" not in spec.runner.options:
+        return
+    from taskloom.runners.dask.options import DaskOptions
+
+    period = DaskOptions.of(spec.runner.options).cluster.lease.period
+    if spec.join.within < period:
+        message = (
+            f"stop is unreliable: a request that the network loses is sent again after {duration(period)}, and the run "
+            f"is killed after {duration(spec.join.within)}"
+        )
+        yield "join", FieldError(("within",), message, f"use {duration(period)} or more")
 
 
 def _slow_stop(spec: JobSpec, stop_within: float) -> str:

@@ -1,7 +1,8 @@
 """The settings of a whole program, which a job file may have under `taskloom:`.
 
 Job files, the environment, the JSON Schema and the reference are made from this table. An environment variable is named
-after its setting, `TASKLOOM_LOG_LEVEL` for `log_level`; `TASKLOOM_SOCKET` is the path that `control` may be.
+after its setting, `TASKLOOM_LOG_LEVEL` for `log_level`; `TASKLOOM_SOCKET` is the path that `control` may be. Those of
+FILE_ONLY have none.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES
 from taskloom.jobfile.fields.http import HTTP
+from taskloom.jobfile.fields.notify import EVERY_SECONDS, NOTIFY, WITHIN_SECONDS
 from taskloom.jobfile.fields.spec import Field, Loc, Spec
 from taskloom.text import did_you_mean, duration
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "SETTINGS"]
+__all__ = ["FILE_ONLY", "LOG_FORMATS", "LOG_LEVELS", "SETTINGS"]
 
 LOG_FORMATS = ("text", "short", "full", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+FILE_ONLY = frozenset({"notify"})
+"""What cannot be said in one word, so that neither an option nor a variable has it."""
 
 # A name is part of a file name, is typed in shells, and is shown in tables.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -120,6 +124,15 @@ SETTINGS: Mapping[str, Field] = {
             "Where the program serves its web page and its API: an address such as 127.0.0.1:8080, or a mapping of "
             "listen, names (host names by which browsers reach it), cert and key (PEM files for TLS) and insecure "
             "(whether other machines may reach it without TLS). Needs the extra `web`. By default nowhere.",
+        ),
+        Field(
+            "notify",
+            NOTIFY,
+            "",
+            "Who is notified of trouble: a list of receivers. Each has a command (a list, which gets JSON on standard "
+            "input) or a webhook (a URL, with a secret that signs), and perhaps on (of what), labels (of which jobs), "
+            f"within (the time for a try, default {duration(WITHIN_SECONDS)}) and every (the least time between two "
+            f"messages, default {duration(EVERY_SECONDS)}).",
         ),
     )
 }

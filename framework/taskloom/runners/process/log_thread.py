@@ -137,7 +137,9 @@ class RunLog:
 class LogThread:
     """The thread and its queue. Made with the first run of a runner; `close` lets it end when the queue is empty."""
 
-    def __init__(self, take: Callable[[RunLog, LogEntry], object] | None = None) -> None:
+    def __init__(
+        self, take: Callable[[RunLog, LogEntry], object] | None = None, *, name: str = "taskloom-process-logs"
+    ) -> None:
         """Prepare. `take`: gets each entry on the thread, in place of `logging`."""
         self._take = take or _to_logging
         # None ends the thread.
@@ -145,7 +147,7 @@ class LogThread:
         # The item that the thread has taken and not done yet.
         self._taken: list[tuple[RunLog, LogEntry | Callable[[], object]]] = []
         self._has_ended = Latch()
-        self._thread = KeptThread("taskloom-process-logs", self._step, self._failed)
+        self._thread = KeptThread(name, self._step, self._failed)
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if that is not possible."""

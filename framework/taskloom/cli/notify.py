@@ -1,0 +1,113 @@
+"""`taskloom notify --test`: sends a test message to each receiver of the job files."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskloom.cli.completion.known_names import complete_paths
+from taskloom.cli.echo import echo, echo_json
+from taskloom.cli.options import env_file_option
+from taskloom.cli.standard_streams import imports_on_stderr
+
+if TYPE_CHECKING:
+    from taskloom.jobfile.fields.notify import Receivers, ReceiverSetting
+
+__all__ = ["notify"]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
+@click.option("--test", "is_test", is_flag=True, help="Send a test message to each receiver, and wait for the result.")
+@env_file_option
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="Output format; json is on standard output.")  # fmt: skip
+def notify(paths: tuple[str, ...], env_files: tuple[str, ...], output: str, *, is_test: bool) -> int:
+    """Send a test message to the receivers that the job files have under notify.
+
+    Each PATH is a job file, a directory of job files, or - for standard input; without one it is taskloom.yaml, else
+    jobs/. The receivers are tried at the same time, each once and for at most its `within`.
+
+    \b
+    Exit codes:
+      0      each receiver has taken the message
+      1      a receiver has not
+      2      a job file or the command line has an error, or there is no receiver; nothing was sent
+
+    \b
+    Examples:
+      taskloom notify --test
+      taskloom notify --test jobs/ -o json
+    """
+    from taskloom.cli.default_paths import chosen_paths
+
+    if not is_test:
+        raise click.UsageError("cannot tell what to send; expected --test")
+    chosen = chosen_paths(paths)
+    receivers, name, secrets = _read(chosen, env_files)
+    if not receivers:
+        raise click.UsageError("cannot find a receiver: the job files have no setting notify under taskloom")
+    results = _send_all(receivers, name, secrets)
+    if output == "json":
+        echo_json({"receivers": results})
+    else:
+        for each in results:
+            took = f"failed: {each['reason']}" if each["reason"] else "sent"
+            echo(f"{each['name']}  {took}")
+    return int(any(each["reason"] for each in results))
+
+
+def _read(paths: tuple[str, ...], env_files: tuple[str, ...]) -> tuple[Receivers, str, frozenset[str]]:
+    """Return the receivers, the name of the program, and all secrets. Raises JobFileError and click.UsageError."""
+    from taskloom.cli.program.control import program_info
+    from taskloom.cli.program.selection import JobFiles
+    from taskloom.cli.settings import Sources
+    from taskloom.jobfile.fields.notify import Receivers
+
+    with imports_on_stderr():
+        selection = JobFiles(paths, env_files=env_files, sources=Sources({}, os.environ)).read()
+    receivers = selection.settings["notify"].value or Receivers()
+    info = program_info(selection.settings["name"].value, paths)
+    return receivers, info.name, selection.secrets | receivers.secrets
+
+
+def _send_all(receivers: Receivers, name: str, secrets: frozenset[str]) -> list[dict[str, Any]]:
+    """Send a test message to each, at the same time; return how that went."""
+    import threading
+
+    from taskloom.clock import wall
+    from taskloom.notify.message import Sender, test_message
+    from taskloom.observe.masking import Masker
+
+    number, body = test_message(Sender(name, os.urandom(4).hex(), socket.gethostname(), os.getpid()), wall())
+    mask = Masker(secrets).mask
+    results: list[dict[str, Any]] = [{"name": str(each), "reason": ""} for each in receivers]
+
+    def send(setting: ReceiverSetting, result: dict[str, Any]) -> None:
+        result["reason"] = mask(_reason_of(setting, number, body))
+
+    threads = [threading.Thread(target=send, args=pair, daemon=True) for pair in zip(receivers, results, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def _reason_of(setting: ReceiverSetting, number: str, body: bytes) -> str:
+    """Send a message; return why the receiver has not taken it, or ""."""
+    from taskloom.clock import mono
+    from taskloom.notify.notifier import transport_of
+    from taskloom.notify.transport import NotSent
+    from taskloom.text import error_text
+
+    try:
+        transport_of(setting).send(number, body, mono() + setting.within)
+    except NotSent as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - the other receivers have their results
+        return error_text(error)
+    return ""

@@ -1,0 +1,158 @@
+"""The routes for monitoring: metrics, whether the program lives, and whether it is ready.
+
+They wait for nothing: a server answers others until the scheduler's thread has given its snapshot. Clients that nothing
+is known of get the same, without the names of jobs that `verbose` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+
+from taskloom.control.api_state import ApiState, Call
+from taskloom.control.exchange import Answer, Reply, Request
+from taskloom.control.liveness import LATE_SECONDS
+from taskloom.control.readiness import is_awaited, readiness
+from taskloom.control.refusals import Refusal, error_reply
+from taskloom.core.model import Phase
+from taskloom.diagnostics import quoted
+from taskloom.scheduler.snapshots import Snapshot
+from taskloom.text import duration, measured
+
+__all__ = ["INSTALL", "MISSING", "answer_in_public", "has_metrics", "health", "livez", "metrics", "readyz"]
+
+INSTALL = "pip install 'taskloom[metrics]'"
+MISSING = f"the package prometheus-client is not installed; {INSTALL}"
+# Kubernetes waits for one second, unless it is told otherwise.
+PROBE_SECONDS = 0.5
+# Prometheus waits for ten seconds.
+SCRAPE_SECONDS = 5.0
+HEALTH_SECONDS = 2.0
+
+_PLAIN = {"content-type": "text/plain; charset=utf-8"}
+
+
+def has_metrics() -> bool:
+    """Return whether the package for metrics is installed; it is not imported."""
+    try:
+        return find_spec("prometheus_client") is not None
+    except (ImportError, ValueError):  # half removed, or replaced by something else
+        return False
+
+
+def livez(state: ApiState, _: Call) -> Answer:
+    """Say whether the scheduler's thread does its work: 503 only if it is late by more than ten seconds."""
+    return _livez(state)
+
+
+def readyz(state: ApiState, call: Call) -> Answer:
+    """Say whether the program is ready; with `verbose`, which of its jobs are awaited."""
+    return _readyz(state, is_verbose=call.query["verbose"] != "false")
+
+
+def metrics(state: ApiState, _: Call) -> Answer:
+    """Give the metrics."""
+    return _metrics(state)
+
+
+def health(state: ApiState, _: Call) -> Answer:
+    """Say as data whether the program lives and is ready."""
+
+    def make(snapshot: Snapshot) -> Reply:
+        found = readiness(snapshot)
+        return _health_reply(state, late=0.0, is_ready=found.is_ready, text=str(found), missing=found.missing)
+
+    def late(seconds: float) -> Reply:
+        return _health_reply(state, late=seconds, is_ready=False, text=_late_text(seconds), missing=())
+
+    return state.liveness.ask(make, late, within=HEALTH_SECONDS)
+
+
+def _health_reply(state: ApiState, *, late: float, is_ready: bool, text: str, missing: tuple[str, ...]) -> Reply:
+    return Reply(
+        200,
+        {
+            "start": state.program.start,
+            "live": late <= LATE_SECONDS,
+            "late": late,
+            "ready": is_ready,
+            "text": text,
+            "missing": list(missing),
+        },
+    )
+
+
+# -- for clients that nothing is known of
+
+
+def answer_in_public(state: ApiState, request: Request) -> Answer:
+    """Answer a client that nothing is known of: three paths, GET and HEAD. The query is not read."""
+    answer = _PUBLIC.get(request.path)
+    if answer is None:
+        paths = ", ".join(_PUBLIC)
+        return _text(404, f"cannot find {quoted(request.path)}; expected one of {paths}")
+    if request.method not in ("GET", "HEAD"):
+        reply = _text(405, f"cannot use method {quoted(request.method)} for {request.path}; allowed: GET, HEAD")
+        return reply._replace(headers={**reply.headers, "allow": "GET, HEAD"})
+    return answer(state)
+
+
+def _livez(state: ApiState) -> Answer:
+    return state.liveness.ask(lambda _: _text(200, "ok"), _live_although_late, within=PROBE_SECONDS, jobs=())
+
+
+def _live_although_late(seconds: float) -> Reply:
+    return _text(503, "late") if seconds > LATE_SECONDS else _text(200, "ok")
+
+
+def _readyz(state: ApiState, *, is_verbose: bool = False) -> Answer:
+    def make(snapshot: Snapshot) -> Reply:
+        found = readiness(snapshot)
+        status = 200 if found.is_ready else 503
+        if is_verbose:
+            return _text(status, _verbose_text(snapshot, status))
+        return _text(status, "ready" if found.is_ready else "waiting" if found.phase is Phase.OPEN else "stopping")
+
+    return state.liveness.ask(make, lambda _: _text(503, "late"), within=PROBE_SECONDS)
+
+
+def _verbose_text(snapshot: Snapshot, status: int) -> str:
+    """Return a line for each job that counts, as Kubernetes writes the checks of its own servers."""
+    lines = [] if snapshot.phase is Phase.OPEN else [f"[-]scheduler {snapshot.phase.value}"]
+    for each in snapshot.jobs:
+        report = each.report
+        if report.starts_at_once:
+            mark = "-" if is_awaited(report) else "+"
+            since = f" for {measured(report.seconds)}" if mark == "-" and report.seconds else ""
+            lines.append(f"[{mark}]job {report.job} {'not ready' if mark == '-' else 'ok'}{since}")
+    return "\n".join([*lines, f"readyz check {'passed' if status == 200 else 'failed'}"])
+
+
+def _metrics(state: ApiState) -> Answer:
+    try:
+        # Imported at the first scrape: most programs have none.
+        from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
+    except ImportError:
+        return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {MISSING}"))
+
+    def make(snapshot: Snapshot) -> Reply:
+        text = exposition(snapshot, state.totals, state.program, state.history.status())
+        return Reply(200, {}, {"content-type": CONTENT_TYPE}, text)
+
+    return state.liveness.ask(make, lambda seconds: _text(503, _late_text(seconds)), within=SCRAPE_SECONDS)
+
+
+def _late_text(seconds: float) -> str:
+    return f"the scheduler's thread has not answered for {duration(seconds, is_rounded=True)}"
+
+
+def _text(status: int, text: str) -> Reply:
+    return Reply(status, {}, _PLAIN, f"{text}\n")
+
+
+_PUBLIC: Mapping[str, Callable[[ApiState], Answer]] = {
+    "/metrics": _metrics,
+    "/livez": _livez,
+    "/readyz": partial(_readyz, is_verbose=False),
+}

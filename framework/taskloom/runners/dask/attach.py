@@ -1,0 +1,112 @@
+"""The first conversation with a cluster: whether its Dask scheduler and its workers can be used by this program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from taskloom.runners.dask.connection import CallFailed, Connection, SeenWorker
+from taskloom.runners.dask.hello import CannotAttach, Hello, hello_text, odd_hosts, read_hello, unfit
+from taskloom.runners.wire_lines import ProtocolError
+
+if TYPE_CHECKING:
+    from taskloom.runners.dask.options import Cluster
+
+__all__ = ["HELLO_SECONDS", "Attached", "Unfit", "attach", "greet", "is_wanted"]
+
+HELLO_SECONDS = 10.0
+"""A worker may import Taskloom for its hello, beside all that it does already."""
+
+
+class Unfit(Exception):
+    """A worker cannot be used, whatever is tried; the message says why. `hello`: what it has said, if it has."""
+
+    def __init__(self, why: str, hello: Hello | None = None) -> None:
+        super().__init__(why)
+        self.hello = hello
+
+
+class Attached(NamedTuple):
+    """The cluster as it was found."""
+
+    hellos: Mapping[str, Hello]
+    """Of the workers that can be used, by address."""
+    silent: tuple[str, ...]
+    """The addresses of workers that have not answered yet."""
+
+
+async def attach(connection: Connection, cluster: Cluster, session: str, topic: str, within: float) -> Attached:
+    """Connect, and ask all. Raises CannotAttach if nothing is there, or if one of the hosts does not fit."""
+    await connection.open(within)
+    try:
+        connection.subscribe(topic)
+        seen = await connection.workers()
+        asked = [ask_scheduler(connection, session), *(greet(connection, each.address, session) for each in seen)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    except CallFailed as error:
+        raise CannotAttach(f"cannot use {cluster.shown}: the Dask scheduler does not answer: {error}") from None
+    return _judged(cluster, seen, answers)
+
+
+def _judged(cluster: Cluster, seen: list[SeenWorker], answers: list[Hello | BaseException]) -> Attached:
+    hellos: dict[str, Hello] = {}
+    odd: list[tuple[str, str, str]] = []
+    silent = []
+    for worker, answer in zip([None, *seen], answers, strict=True):
+        if isinstance(answer, Unfit):
+            if worker is None or is_wanted(worker, answer.hello, cluster):
+                odd.append(_row(worker, answer))
+        elif isinstance(answer, CallFailed):
+            if worker is None:
+                raise CannotAttach(f"cannot use {cluster.shown}: the Dask scheduler does not answer: {answer}")
+            silent.append(worker.address)
+        elif isinstance(answer, BaseException):
+            raise answer
+        elif worker is not None and is_wanted(worker, answer, cluster):
+            hellos[worker.address] = answer
+    if odd:
+        raise odd_hosts(cluster.shown, odd, len(answers))
+    return Attached(hellos, tuple(silent))
+
+
+def _row(worker: SeenWorker | None, unfit_one: Unfit) -> tuple[str, str, str]:
+    hello = unfit_one.hello
+    interpreter = hello.executable if hello is not None else ""
+    if worker is None:
+        return "the Dask scheduler", interpreter or "-", str(unfit_one)
+    return f"worker {worker.name} on {hello.host if hello else worker.host}", interpreter or "-", str(unfit_one)
+
+
+async def ask_scheduler(connection: Connection, session: str) -> Hello:
+    """Return the hello of the Dask scheduler. Raises CallFailed or Unfit."""
+    return _fit(await _answer(connection.hello_scheduler(hello_text(session), HELLO_SECONDS)))
+
+
+async def greet(connection: Connection, address: str, session: str) -> Hello:
+    """Return the hello of one worker. Raises CallFailed or Unfit."""
+    return _fit(await _answer(connection.hello(address, hello_text(session), HELLO_SECONDS)))
+
+
+async def _answer(call: Awaitable[str]) -> Hello:
+    try:
+        return read_hello(await call)
+    except CallFailed as error:
+        if error.is_final:
+            raise Unfit(f"cannot import Taskloom ({error})") from None
+        raise
+    except ProtocolError as error:
+        raise Unfit(str(error)) from None
+
+
+def _fit(hello: Hello) -> Hello:
+    why = unfit(hello)
+    if why:
+        raise Unfit(why, hello)
+    return hello
+
+
+def is_wanted(worker: SeenWorker, hello: Hello | None, cluster: Cluster) -> bool:
+    """Return whether the options allow the worker: by its name, or by the name or the address of its host."""
+    names = {worker.name, worker.host, hello.host if hello is not None else worker.host}
+    return not cluster.workers or not names.isdisjoint(cluster.workers)

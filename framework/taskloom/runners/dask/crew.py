@@ -1,0 +1,124 @@
+"""The workers of a cluster: greets each that joins, and knows those that can be used.
+
+A worker that cannot be used is named once in a warning. One that does not answer is asked again a few times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from taskloom.runners.dask.attach import Unfit, greet, is_wanted
+from taskloom.runners.dask.connection import CallFailed, SeenWorker
+
+if TYPE_CHECKING:
+    from taskloom.runners.dask.attach import Attached
+    from taskloom.runners.dask.connection import Connection
+    from taskloom.runners.dask.hello import Hello
+    from taskloom.runners.dask.options import Cluster
+
+__all__ = ["Crew"]
+
+# Before each attempt to greet a worker, in seconds.
+_PAUSES = (0.0, 1.0, 5.0, 15.0)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Crew:
+    """The workers. `joined` is called with each that can be used, `warn` with a format and its values."""
+
+    def __init__(
+        self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]
+    ) -> None:
+        self.hellos: dict[str, Hello] = {}
+        """Of the workers that can be used, by address."""
+        self._cluster = cluster
+        self._joined = joined
+        self._warn = warn
+        self._connection: Connection | None = None
+        self._session = ""
+        self._spawn: Spawn | None = None
+        # Seen while there is no list of workers yet.
+        self._early: dict[str, None] = {}
+        self._asked: set[str] = set()
+        self._named: set[str] = set()
+
+    def begin(self) -> None:
+        """A connection is being made: who joins from now on is greeted as soon as it is there."""
+        self._connection = None
+        self._early.clear()
+        self._asked.clear()
+
+    def take(self, attached: Attached, connection: Connection, session: str, spawn: Spawn) -> None:
+        """Take what the attach has found."""
+        self._connection, self._session, self._spawn = connection, session, spawn
+        for address, hello in attached.hellos.items():
+            self._take(address, hello)
+        for address in dict.fromkeys([*attached.silent, *self._early]):
+            self.greet(address)
+        self._early.clear()
+
+    def greet(self, address: str) -> None:
+        """Ask a worker, unless it is known or being asked."""
+        if self._connection is None or self._spawn is None:
+            self._early[address] = None
+        elif address not in self.hellos and address not in self._asked:
+            self._asked.add(address)
+            self._spawn(self._greet(self._connection, address))
+
+    def forget(self, address: str) -> None:
+        """The worker is gone; another one may come to its address."""
+        self.hellos.pop(address, None)
+        self._early.pop(address, None)
+        self._asked.discard(address)
+
+    def has_task(self, task: str) -> bool:
+        """Return whether a worker has the task; also if there is no worker yet, or no task is needed."""
+        return not task or not self.hellos or any(task in hello.tasks for hello in self.hellos.values())
+
+    async def _greet(self, connection: Connection, address: str) -> None:
+        why = ""
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
+            if not self._is_asked(connection, address):
+                return
+            try:
+                hello = await greet(connection, address, self._session)
+            except CallFailed as error:
+                why = str(error)
+                continue
+            except Unfit as error:
+                self._refuse(connection, address, str(error), error.hello)
+                return
+            await self._admit(connection, address, hello)
+            return
+        self._refuse(connection, address, f"does not answer: {why}", None)
+
+    async def _admit(self, connection: Connection, address: str, hello: Hello) -> None:
+        if self._cluster.workers:
+            try:
+                seen = {each.address: each for each in await connection.workers()}
+            except CallFailed:
+                seen = {}
+            if not is_wanted(seen.get(address, SeenWorker(address, hello.name, hello.host)), hello, self._cluster):
+                return
+        if self._is_asked(connection, address):
+            self._asked.discard(address)
+            self._take(address, hello)
+
+    def _is_asked(self, connection: Connection, address: str) -> bool:
+        """Return whether the worker and the connection are still there."""
+        return connection is self._connection and address in self._asked
+
+    def _take(self, address: str, hello: Hello) -> None:
+        self.hellos[address] = hello
+        self._joined(address, hello)
+
+    def _refuse(self, connection: Connection, address: str, why: str, hello: Hello | None) -> None:
+        if not self._is_asked(connection, address) or address in self._named:
+            return
+        self._named.add(address)
+        place = f"{hello.name} on {hello.host} ({hello.executable})" if hello is not None else f"at {address}"
+        self._warn("%s: worker %s is not used: it %s", self._cluster.shown, place, why)

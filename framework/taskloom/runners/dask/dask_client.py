@@ -1,0 +1,297 @@
+"""A connection to a Dask scheduler by Dask's own client. The only module of the program's side that imports Dask."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from taskloom.runners.dask.connection import CallFailed, Listener, SeenWorker
+from taskloom.runners.dask.dask_logs import DASK_LOGS, attributed_logs
+from taskloom.runners.dask.hello import CannotAttach
+
+with attributed_logs(DASK_LOGS, is_imported="distributed" in sys.modules):
+    from distributed import Client, Future, Security
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
+    from distributed.versions import VersionMismatchWarning
+
+from taskloom.runners.dask import on_worker  # noqa: E402 - it may import distributed
+
+if TYPE_CHECKING:
+    from taskloom.runners.dask.options import Cluster
+
+__all__ = ["DaskClient", "root_cause"]
+
+# Beside the time that a call may take: for Dask to give up by itself, which closes its connection in order.
+_LONGEST_REASON = 300
+
+
+class _WatchedClient(Client):  # type: ignore[misc]  # Dask has no types
+    """A client that says when its connection is gone, in place of connecting again by itself.
+
+    Dask's own way tries for `timeout` seconds and then stays closed for good, without a word to its user.
+    """
+
+    on_lost: Callable[[str], None]
+
+    async def _reconnect(self) -> None:
+        self.scheduler_comm = None  # ends the loop that reads
+
+    async def _handle_report(self) -> None:
+        try:
+            await super()._handle_report()
+        finally:
+            if self.status not in ("closing", "closed"):
+                self.on_lost("the connection to the Dask scheduler was closed")
+
+
+class DaskClient:
+    """One connection. `security` overrides that of the options: for a local cluster."""
+
+    def __init__(self, cluster: Cluster, listener: Listener) -> None:
+        self._cluster = cluster
+        self._listener = listener
+        self._client: _WatchedClient | None = None
+        self._watches: dict[str, tuple[Any, asyncio.Task[None]]] = {}
+        # The loop refers to its tasks only weakly.
+        self._calls: set[asyncio.Future[Any]] = set()
+
+    async def open(self, within: float) -> None:
+        """Connect. Raises CannotAttach."""
+        await self.connect(str(self._cluster.scheduler), self._security(), within)
+
+    async def connect(self, address: str, security: Security, within: float) -> None:
+        """Connect to this address. Raises CannotAttach."""
+        # What the versions mean for us, the hello decides. Set each time: others may reset the filters.
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)
+        client: _WatchedClient | None = None
+        try:
+            async with asyncio.timeout(within + 1.0):
+                client = _WatchedClient(
+                    address,
+                    asynchronous=True,
+                    set_as_default=False,
+                    security=security,
+                    timeout=within,
+                    name="taskloom",
+                    direct_to_workers=False,
+                )
+                client.on_lost = self._lost
+                await client
+        except Exception as error:
+            await _close(client, 0.5)
+            raise CannotAttach(self._why_not(address, error, within)) from None
+        except BaseException:  # cancelled
+            await _close(client, 0.2)
+            raise
+        self._client = client
+        # Before the first list of workers: one that joins in between is seen twice, and never missed.
+        client.subscribe_topic("all", self._on_cluster_event)
+
+    def _security(self) -> Security:
+        tls = self._cluster.tls
+        if tls is None:
+            return Security(require_encryption=False)
+        return Security(
+            require_encryption=True,
+            tls_ca_file=tls.ca_file,
+            tls_client_cert=tls.cert_file,
+            tls_client_key=tls.key_file or tls.cert_file,
+        )
+
+    def _why_not(self, address: str, error: BaseException, within: float) -> str:
+        name, cause = self._cluster.shown, root_cause(error)
+        if isinstance(cause, FileNotFoundError | PermissionError) and cause.filename:
+            return f"cannot use {name}: {cause.filename}: {cause.strerror}"
+        text = _text_of(cause)
+        if type(cause).__name__.startswith("SSL") or "SSL" in text or "certificate" in text:
+            return f"cannot use {name}: TLS: {text}; see that ca_file has signed the certificates of both sides"
+        if isinstance(cause, TimeoutError | asyncio.TimeoutError):
+            hint = "" if address.startswith("tls:") else "; a scheduler with TLS needs tls:// and certificates"
+            return f"cannot reach {name}: no answer within {within:g} s{hint}"
+        return f"cannot reach {name} within {within:g} s: {text}"
+
+    # -- calls
+
+    async def workers(self) -> list[SeenWorker]:
+        """Return the workers of the Dask scheduler. Raises CallFailed."""
+        client = self._open_client()
+        identity = await _bounded(client.scheduler.identity(n_workers=-1), 10.0)
+        return [
+            SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")))
+            for address, info in identity["workers"].items()
+        ]
+
+    async def hello_scheduler(self, text: str, within: float) -> str:
+        """Return the hello of the Dask scheduler. Raises CallFailed."""
+        found: str = await _bounded(self._open_client().run_on_scheduler(on_worker.hello_scheduler, text), within)
+        return found
+
+    async def hello(self, address: str, text: str, within: float) -> str:
+        """Return the hello of a worker. Raises CallFailed."""
+        return await self._call(on_worker.hello, address, text, within)
+
+    async def request(self, address: str, text: str, within: float) -> str:
+        """Call the agent of a worker and return its reply. Raises CallFailed."""
+        return await self._call(on_worker.request, address, text, within)
+
+    async def _call(self, function: Callable[..., object], address: str, text: str, within: float) -> str:
+        answers = await _bounded(self._open_client().run(function, text, workers=[address]), within)
+        found = answers.get(address)
+        if not isinstance(found, str):
+            raise CallFailed("it is no worker of the cluster any more")
+        return found
+
+    def _open_client(self) -> _WatchedClient:
+        if self._client is None:
+            raise CallFailed("the connection to the Dask scheduler is closed")
+        return self._client
+
+    # -- events
+
+    def subscribe(self, topic: str) -> None:
+        """Have the events of the topic passed to the listener."""
+        self._open_client().subscribe_topic(topic, self._on_published)
+
+    def _on_published(self, event: tuple[float, Any]) -> None:
+        data = event[1]
+        # The Dask scheduler adds the address to an event that is a mapping.
+        if isinstance(data, Mapping) and isinstance(data.get("reply"), str) and isinstance(data.get("worker"), str):
+            self._listener.published(data["worker"], data["reply"])
+
+    def _on_cluster_event(self, event: tuple[float, Any]) -> None:
+        data = event[1]
+        if not isinstance(data, Mapping) or "worker" not in data:
+            return
+        if data.get("action") == "add-worker":
+            self._listener.worker_joined(data["worker"])
+        elif data.get("action") == "remove-worker":
+            why = "the worker has left the cluster" if data.get("expected") else "the worker is gone"
+            self._listener.worker_left(data["worker"], why)
+
+    def _lost(self, why: str) -> None:
+        if self._client is not None:
+            self._forget_tasks()  # Dask cancels all futures now: that says nothing about the runs
+            self._listener.connection_lost(why)
+
+    # -- tasks
+
+    def submit(self, key: str, text: str, workers: Sequence[str], resources: Sequence[tuple[str, float]]) -> None:
+        """Submit `on_worker.execute`; `task_ended` follows, unless the task is dropped before."""
+        future = self._open_client().submit(
+            on_worker.execute,
+            text,
+            key=key,
+            pure=False,
+            retries=0,
+            workers=list(workers),
+            allow_other_workers=False,
+            resources=dict(resources) or None,
+        )
+        self._watches[key] = future, asyncio.get_running_loop().create_task(self._watch(key, future))
+
+    async def _watch(self, key: str, future: Future) -> None:
+        verdict, why = "error", ""
+        try:
+            found = await future
+            verdict = found if isinstance(found, str) else "error"
+        except FutureCancelledError as error:
+            verdict, why = "cancelled", _text_of(error)
+        except KilledWorker:
+            verdict, why = "lost", "its worker is gone"
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the function has raised there, or Dask here
+            why = _text_of(root_cause(error))
+        if key in self._watches:
+            self._listener.task_ended(key, verdict, why)
+
+    def withdraw(self, key: str) -> None:
+        """Cancel a task."""
+        found = self._watches.get(key)
+        if found is not None and self._client is not None:
+            self._later(self._client.cancel([found[0]], force=True))
+
+    def drop(self, key: str) -> None:
+        """Forget a task."""
+        found = self._watches.pop(key, None)
+        if found is not None:
+            found[1].cancel()
+            found[0].release()
+
+    def _forget_tasks(self) -> None:
+        for _, task in self._watches.values():
+            task.cancel()
+        self._watches.clear()
+
+    def _later(self, work: Awaitable[Any]) -> None:
+        """Let a call go on by itself; what it raises says nothing that the protocol does not find out."""
+        task = asyncio.ensure_future(work)
+        self._calls.add(task)
+        task.add_done_callback(self._call_done)
+
+    def _call_done(self, task: asyncio.Future[Any]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    # -- the end
+
+    async def close(self, within: float) -> None:
+        """Close everything in at most `within` seconds. Raises nothing; idempotent."""
+        client, self._client = self._client, None
+        self._forget_tasks()
+        for call in list(self._calls):
+            call.cancel()
+        await _close(client, within)
+
+    def leave_behind(self) -> None:
+        """Do nothing: the loop knows all sockets."""
+
+
+async def _bounded(call: Awaitable[Any], within: float) -> Any:
+    """Return the result of a call. Raises CallFailed for whatever is raised here or there."""
+    try:
+        async with asyncio.timeout(within):
+            return await call
+    except TimeoutError:
+        raise CallFailed(f"no answer within {within:g} s") from None
+    except CallFailed:
+        raise
+    except Exception as error:
+        cause = root_cause(error)
+        is_final = isinstance(cause, ImportError | AttributeError)
+        raise CallFailed(_text_of(cause), is_final=is_final) from None
+
+
+async def _close(client: _WatchedClient | None, within: float) -> None:
+    """Close a client, with force if it takes long."""
+    if client is None or client.status == "closed":
+        return
+    client.status = "closing"  # before anything: our own end is no loss
+    with suppress(Exception):
+        async with asyncio.timeout(within):
+            await client._close(fast=True)
+    client.status = "closed"
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain: Dask wraps what the system says into errors of its own."""
+    seen = 0
+    while (cause := error.__cause__ or error.__context__) is not None and seen < 20:
+        error, seen = cause, seen + 1
+    return error
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the error on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    elif isinstance(error, ImportError):
+        text = str(error)
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
