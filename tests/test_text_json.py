@@ -13,7 +13,7 @@ import pytest
 from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom import Job, Scheduler
-from taskloom.cli.format_job import job_as_json
+from taskloom.observe.job_data import job_as_json
 from taskloom.core.events import Event, EventName, as_dict
 from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
 from taskloom.core.report import make_stop_report

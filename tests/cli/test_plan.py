@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.support.terminals import on_a_terminal
 
-from taskloom.cli.format_job import format_restart, format_start, schedule_lines
+from taskloom.observe.job_data import format_restart, format_start, schedule_lines
 from taskloom.cli.plan import plan_of
 from taskloom.cli.validate import validate
 from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy

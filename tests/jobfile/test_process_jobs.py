@@ -10,7 +10,7 @@ import pytest
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom import Check, Job, Program, Scheduler, Task
-from taskloom.cli.format_job import job_as_json
+from taskloom.observe.job_data import job_as_json
 from taskloom.core.model import JobSpec, JoinPolicy, Moment, Otherwise, RunnerSpec
 from taskloom.core.policies import Watchdog, WatchdogThen
 from taskloom.core.reload import ReloadAction

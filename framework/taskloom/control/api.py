@@ -98,6 +98,7 @@ class Api:
     def put(self, event: Event) -> None:
         """Take an event of the scheduler. Never blocks; only one thread calls it."""
         self._state.totals.put(event)
+        self._state.runs.put(event)
         self._state.events.put(event)
 
     def finish(self, report: Mapping[str, Any]) -> None:

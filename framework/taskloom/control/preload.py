@@ -22,6 +22,7 @@ _MODULES = (
     "taskloom.scheduler.firings",
     "taskloom.scheduler.snapshots",
     "taskloom.scheduler.why",
+    "taskloom.calendars",
 )
 
 

@@ -98,7 +98,7 @@ class Server:
         self._thread.start()
         self._is_started = True
 
-    def connect(self, via: str) -> _socket.socket:
+    def connect(self, via: str) -> socket.socket:
         """Return one end of a new connection, for another listener of this process; `via` names it in logs.
 
         Any thread may call it. Raises OSError if there is no descriptor, or if the server has ended.

@@ -23,7 +23,7 @@ from taskloom.scheduler.failure_log import FailureLog
 from taskloom.sync.latch import Latch
 
 if TYPE_CHECKING:
-    from socket import socket as Socket
+    import socket as sockets
 
 __all__ = ["FINISH_SECONDS", "Control", "serve"]
 
@@ -108,7 +108,7 @@ class Control:
         """Start to answer. Raises RuntimeError if the system refuses the thread."""
         self._server.start()
 
-    def connect(self, via: str) -> Socket:
+    def connect(self, via: str) -> sockets.socket:
         """Return one end of a new connection, for another listener of this process; `via` names it in logs.
 
         Any thread may call it. Raises OSError if there is no descriptor.

@@ -103,7 +103,7 @@ async def _collect(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Refusal(400, "cut-off", "cannot read the body of the request: the client has gone")
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > BODY_BYTES:
             raise Refusal(413, "too-large", f"cannot read a body of over {BODY_BYTES:,} bytes")
         if not message.get("more_body", False):

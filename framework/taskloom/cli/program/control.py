@@ -28,7 +28,7 @@ from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
 
 if TYPE_CHECKING:
-    from socket import socket as Socket
+    import socket as sockets
 
 __all__ = ["ProgramControl", "program_info"]
 
@@ -116,7 +116,7 @@ class ProgramControl:
         """Whether there is a control socket."""
         return self._control is not None
 
-    def connect(self, via: str) -> Socket:
+    def connect(self, via: str) -> sockets.socket:
         """Return a connection for another listener of this process, as `Control.connect`. Raises OSError."""
         control = self._control
         if control is None:

@@ -219,10 +219,13 @@ class Program:
         self._open_control_and_history(files, undo)
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
-        self._control.log_place(console)
-        self._web.log_place(console)
-        self._history.begin(console, selection.specs)
+        self._log_places(selection)
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
+
+    def _log_places(self, selection: Selection) -> None:
+        self._control.log_place(self._console)
+        self._web.log_place(self._console)
+        self._history.begin(self._console, selection.specs)
 
     def _open_control_and_history(self, files: JobFiles, undo: ExitStack) -> None:
         """Claim the name of the program, open its history, and let clients in: in this order."""

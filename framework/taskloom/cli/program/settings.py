@@ -12,8 +12,8 @@ from taskloom.jobfile.fields.notify import Receivers
 from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
-    from taskloom.jobfile.fields.http import HttpSetting
     from taskloom.cli.settings import Given
+    from taskloom.jobfile.fields.http import HttpSetting
 
 __all__ = ["RunSettings"]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
-from prometheus_client.metrics_core import Metric
 
 from taskloom import __version__
 from taskloom.control.action_record import HistoryStatus

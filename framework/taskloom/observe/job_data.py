@@ -1,4 +1,4 @@
-"""A validated job as JSON data and in words, for the verbs that show jobs without running them."""
+"""The declaration of a job as JSON data and in words, for the verbs that show it and for the control API."""
 
 from __future__ import annotations
 
