@@ -168,6 +168,7 @@ def job_file_page() -> str:
         + "\n## `runner`: the options of `process`\n\n"
         + table(("option", "meaning"), [(code(name), summary) for name, summary in PROCESS_OPTIONS.items()])
         + "\n## `runner`: the options of `dask`\n\n"
+        "[Runs on other machines](../dask.md) describes them together.\n\n"
         + table(("option", "meaning"), [(code(name), summary) for name, summary in DASK_OPTIONS.items()])
         + "\n## `restart`: the values of `when`\n\n"
         + enum_table(RestartWhen, ("`when`", "after which runs another one follows"))

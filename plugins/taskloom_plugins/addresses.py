@@ -9,14 +9,17 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["IP", "Address", "address_of", "parse_address", "read_ip"]
+__all__ = ["IP", "PASSED", "Address", "address_of", "parse_address", "read_ip"]
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+PASSED = "fd://"
+"""How the address of a socket begins that the program was passed."""
 _FORMS = "write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or unix-dgram:///PATH"
 _HOST_PORT = re.compile(r"(?:\[(?P<literal>[^\[\]/]+)\]|(?P<name>[^:\[\]/?#]*)):(?P<port>\d+)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KINDS = {
+    "": socket.SOCK_STREAM,  # of a socket that is passed, until its kind is known
     "tcp": socket.SOCK_STREAM,
     "udp": socket.SOCK_DGRAM,
     "unix": socket.SOCK_STREAM,
@@ -42,6 +45,8 @@ class Address:
     has no file."""
     zone: str = ""
     """The interface on which an IPv6 address is valid; only a link-local one needs it."""
+    passed: str = ""
+    """The name or number of a socket that the program was passed; without a scheme until the run begins."""
 
     @property
     def kind(self) -> socket.SocketKind:
@@ -91,6 +96,8 @@ class Address:
         return "a multicast group" if self.is_multicast else ""
 
     def __str__(self) -> str:
+        if self.passed:
+            return f"{PASSED}{self.passed}"
         if self.is_unix:
             return f"{self.scheme}://{self.path}"
         host = f"{self.host}%{self.zone}" if self.zone else self.host
@@ -110,7 +117,7 @@ def parse_address(text: str) -> Address:
     """Return the address that the text describes. Raises ValueError with the legal forms."""
     scheme, slashes, rest = text.partition("://")
     scheme = scheme.lower()
-    if scheme not in _KINDS or not slashes:
+    if not scheme or scheme not in _KINDS or not slashes:
         raise ValueError(f"cannot read {text!r} as an address; {_FORMS}")
     try:
         return Address(scheme, path=_checked_path(rest)) if scheme.startswith("unix") else _host_port(scheme, rest)

@@ -13,6 +13,7 @@ from taskloom import Context
 from taskloom_plugins.addresses import Address, address_of
 from taskloom_plugins.endpoints import EndpointError, Resolved, explain, resolve
 from taskloom_plugins.multicast import group_of, join, share_port
+from taskloom_plugins.passed import describe_passed, open_passed
 from taskloom_plugins.unix_sockets import listening_on_path
 
 __all__ = ["BACKLOG", "Listening", "listening"]
@@ -53,6 +54,9 @@ def listening(
 def _open(
     ctx: Context, opened: contextlib.ExitStack, address: Address, mode: int | None, interface: str
 ) -> list[Listening]:
+    if address.passed:
+        passed = [opened.enter_context(sock) for sock in open_passed(address)]
+        return [Listening(sock, describe_passed(address, sock)) for sock in passed]
     candidates = resolve(ctx, address, "listen on", interface)
     if address.is_unix and not address.is_abstract:
         sock = opened.enter_context(listening_on_path(ctx, address, mode, _prepare, BACKLOG))

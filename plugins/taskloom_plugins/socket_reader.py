@@ -7,7 +7,7 @@ import socket
 import time
 from typing import ClassVar
 
-from taskloom import Context, Duration, Task, param
+from taskloom import Context, Duration, PermanentFailure, Task, param
 from taskloom_plugins.backoff import Backoff
 from taskloom_plugins.binding import listening
 from taskloom_plugins.counted_framing import ByteOrder
@@ -18,6 +18,7 @@ from taskloom_plugins.intake import Intake
 from taskloom_plugins.listeners import Acceptor, DatagramReader, InterfaceWatch
 from taskloom_plugins.loop import Loop
 from taskloom_plugins.output import Output, open_target
+from taskloom_plugins.passed import with_real_scheme
 from taskloom_plugins.peers import READ_BYTES, Peers
 from taskloom_plugins.records import Format
 from taskloom_plugins.wiring import Framing, Wiring, address_for
@@ -37,8 +38,9 @@ class SocketReader(Task):
 
     listen: str | None = param(
         default=None,
-        description="the address to listen on; port 0 picks a free port, which the log shows",
-        examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock"],
+        description="the address to listen on; port 0 picks a free port, which the log shows; fd://NAME is a socket "
+        "that systemd has opened",
+        examples=["tcp://127.0.0.1:5514", "udp://[::1]:5514", "unix:///run/app.sock", "fd://syslog"],
     )
     connect: str | None = param(default=None, description="the address to connect to, instead of listening")
     interface: str | None = param(
@@ -98,6 +100,8 @@ class SocketReader(Task):
     def run(self, ctx: Context) -> None:
         """Read until the run is cancelled, or the connection is lost and not to be made again."""
         _keep_freed_memory()
+        if self._address.passed:
+            self._learn_kind()
         target = open_target(ctx, self.output, is_lines=self._wiring.is_lines)
         with Output(target, self.flush) as output:
             intake = Intake(ctx, self._wiring, output)
@@ -106,6 +110,14 @@ class SocketReader(Task):
                     self._listen(ctx, intake, output)
                 else:
                     self._stay_connected(ctx, intake, output)
+
+    def _learn_kind(self) -> None:
+        """Find out of what kind the passed socket is, and what follows from that."""
+        self._address = with_real_scheme(self._address)
+        try:
+            self._wiring = Wiring(self, self._address)
+        except ValueError as error:
+            raise PermanentFailure(str(error)) from None
 
     # -- listening ---------------------------------------------------------------------------------
 

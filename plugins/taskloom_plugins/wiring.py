@@ -10,6 +10,7 @@ from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedF
 from taskloom_plugins.decoding import BytesDecoder, Decoder, JsonDecoder, TextDecoder
 from taskloom_plugins.framing import FixedFramer, Framer, SeparatorFramer, WholeFramer
 from taskloom_plugins.multicast import check_interface
+from taskloom_plugins.passed import read_passed
 from taskloom_plugins.records import JsonRecords, Records, TextRecords
 from taskloom_plugins.text_encodings import byte_order_mark, check_fixed, check_separator, find_encoding
 
@@ -30,7 +31,7 @@ _MESSAGES = ("datagram", "length-prefixed", "octet-counted", "syslog")
 def address_for(reader: SocketReader) -> Address:
     """Return the address from `listen` or `connect`. Raises ValueError unless exactly one of them is set."""
     if reader.listen is not None and reader.connect is None:
-        address = parse_address(reader.listen)
+        address = read_passed(reader.listen) or parse_address(reader.listen)
         check_interface(address, reader.interface)
         return address
     if reader.connect is None or reader.listen is not None:
@@ -133,7 +134,8 @@ def _check_framing(reader: SocketReader, framing: Framing, address: Address) -> 
             raise ValueError(f"cannot use {name!r} with framing {framing}; it belongs to framing {owner}")
     if reader.frame_size is not None and reader.frame_size > reader.max_frame:
         raise ValueError(f"cannot use frame_size {reader.frame_size}: it is over max_frame {reader.max_frame}")
-    if address.is_stream and framing == "datagram":
+    # Of a socket that is passed, the kind is known when the run begins: then this is checked again.
+    if address.is_stream and framing == "datagram" and address.scheme:
         raise ValueError(f"cannot use framing datagram with {address}: a stream has no datagrams; use raw")
     if not address.is_stream and reader.oversize == "close":
         raise ValueError(

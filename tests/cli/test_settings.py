@@ -23,6 +23,7 @@ from taskloom.control.names import checked_name
 from taskloom.jobfile import check
 from taskloom.jobfile.env_file import read_env_files
 from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES, HistoryMode, HistorySetting
+from taskloom.jobfile.fields.metrics import MetricsAddress
 from taskloom.jobfile.fields.settings import SETTINGS
 from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.observe.log_format import LogFormat
@@ -32,6 +33,9 @@ A_DURATION = "write 500ms, 10s, 5m, 2h, 1d, 1h30m or seconds; or forever"
 BETWEEN = "it must be between 0 and ten years; or forever"
 A_LEVEL = "expected debug, info, warning or error"
 A_CONTROL = "expected true, false or the path of a socket, with a '/'"
+A_PATH = "the path of a socket with a '/'"
+WRITE_A_HOST = "(write 127.0.0.1:9464 for this machine alone, or 0.0.0.0:9464 for all networks)"
+AN_ADDRESS = "expected HOST:PORT, [IPV6]:PORT or unix:///PATH"
 A_HISTORY = (
     "expected on, off, the path of a database, with a '/', or a URL such as postgresql://host/name, or a mapping of "
     "url, keep and size"
@@ -93,7 +97,7 @@ def test_each_setting_has_a_default() -> None:
     assert list(found) == list(SETTINGS)
     assert {name: each.value for name, each in found.items()} == {
         "name": None, "stop_within": 30.0, "log_dir": None, "log_format": "text", "log_level": "info", "control": True,
-        "history": HistorySetting(), "notify": None,
+        "history": HistorySetting(), "notify": None, "metrics": None,
     }  # fmt: skip
     assert RunSettings().with_given(found) == RunSettings()
 
@@ -121,6 +125,9 @@ def test_each_setting_has_a_default() -> None:
         ("TASKLOOM_HISTORY", "on", "history", HistorySetting(HistoryMode.ON)),
         ("TASKLOOM_HISTORY", "true", "history", HistorySetting(HistoryMode.ON)),
         ("TASKLOOM_HISTORY", "./a b.sqlite", "history", HistorySetting(HistoryMode.ON, "./a b.sqlite")),
+        ("TASKLOOM_METRICS", "localhost:9464", "metrics", MetricsAddress("localhost", 9464)),
+        ("TASKLOOM_METRICS", "[::]:0", "metrics", MetricsAddress("::", 0)),
+        ("TASKLOOM_METRICS", "unix:///run/m.sock", "metrics", MetricsAddress(path="/run/m.sock")),
     ],
 )
 @pytest.mark.parametrize("place", ["environ", "env_file"])
@@ -152,6 +159,20 @@ def test_a_variable_gives_a_setting(variable: str, text: str, name: str, value: 
          f"cannot use 'postgre://h/d' as history; {A_URL} (did you mean 'postgres'?)"),
         ("TASKLOOM_HISTORY", "mysql://me:secret@h/d", f"cannot use 'mysql://me:**********@h/d' as history; {A_URL}"),
         ("TASKLOOM_HISTORY", "sqlite://", "cannot use 'sqlite://' as history; expected a path or a host after it"),
+        ("TASKLOOM_METRICS", "9464",
+         f"cannot use '9464' as metrics; {AN_ADDRESS} {WRITE_A_HOST}"),
+        ("TASKLOOM_METRICS", ":9464",
+         f"cannot use ':9464' as metrics; {AN_ADDRESS} {WRITE_A_HOST}"),
+        ("TASKLOOM_METRICS", "::1:9464",
+         f"cannot use '::1:9464' as metrics; {AN_ADDRESS} (write an IPv6 host in brackets, as in [::1]:9464)"),
+        ("TASKLOOM_METRICS", "http://localhost:9464/metrics",
+         f"cannot use 'http://localhost:9464/metrics' as metrics; {AN_ADDRESS} (write localhost:9464)"),
+        ("TASKLOOM_METRICS", "localhost:70000",
+         f"cannot use 'localhost:70000' as metrics; {AN_ADDRESS}, with a port of at most 65535"),
+        ("TASKLOOM_METRICS", "/run/m.sock",
+         f"cannot use '/run/m.sock' as metrics; {AN_ADDRESS} (write unix:///run/m.sock)"),
+        ("TASKLOOM_METRICS", "unix://m.sock",
+         f"cannot use 'unix://m.sock' as metrics; expected {A_PATH} after unix://, as in unix:///run/a.sock"),
     ],
 )  # fmt: skip
 def test_a_bad_variable_is_refused_with_its_name(variable: str, text: str, message: str) -> None:
@@ -397,7 +418,8 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_level    debug           TASKLOOM_LOG_LEVEL\n"
         "control      true            default\n"
         "history      -               default\n"
-        "notify       -               default"
+        "notify       -               default\n"
+        "metrics      -               default"
     )
     assert json.loads(data.stdout)["plan"]["settings"] == {
         "name": {"written": "'${file:name}'", "from": "file", "path": "a.yaml", "line": 2},
@@ -408,6 +430,7 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "control": {"written": "true", "from": "default"},
         "history": {"written": "", "from": "default"},
         "notify": {"written": "", "from": "default"},
+        "metrics": {"written": "", "from": "default"},
     }
     assert "hidden-name" not in text.output + data.output
 

@@ -18,6 +18,8 @@ import pytest
 Call = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
 
+# Its jobs need a cluster, and one of them is killed.
+ON_CLUSTER = "cluster.yaml"
 # Long enough for a busy machine: only a failure takes this long.
 PATIENCE_SECONDS = 60.0
 
@@ -45,7 +47,7 @@ def line_of(mark: str, toy_packages: Path) -> int:
 
 @pytest.mark.long
 def test_every_example_passes(taskloom_cli: Call, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs", ignore=shutil.ignore_patterns(ON_CLUSTER))
 
     answer = taskloom_cli("drill", "jobs", "--warm-up", "50ms", "-o", "json", timeout=PATIENCE_SECONDS)
 
@@ -53,6 +55,21 @@ def test_every_example_passes(taskloom_cli: Call, tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     assert data["passes"] is True
     assert data["drilled"] == len(data["jobs"]) >= 10
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.cluster
+def test_the_example_on_a_cluster_has_a_drill_on_one_local_cluster(taskloom_cli: Call, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "jobs" / ON_CLUSTER, tmp_path)
+
+    answer = taskloom_cli("drill", ON_CLUSTER, "--warm-up", "50ms", "-o", "json", timeout=PATIENCE_SECONDS)
+
+    data = {job["job"]: job for job in json.loads(answer.stdout)["jobs"]}
+    verdicts = {name: job["verdict"] for name, job in data.items()}
+    assert verdicts == {"shards": "in time", "far": "in time", "far-deaf": "killed", "near": "in time"}, answer.stderr
+    assert answer.returncode == 1
+    assert data["far-deaf"]["killed"] == "SIGKILL after 2.0 s"
+    assert not any(job["threads_left"] for job in data.values())
     assert "Traceback" not in answer.stderr
 
 

@@ -55,6 +55,7 @@ DOORWAYS = {
     "dask": "taskloom.runners.dask",
     "distributed": "taskloom.runners.dask",
     "h11": "taskloom.control",
+    "prometheus_client": "taskloom.control.metrics",
     "psycopg": "taskloom.history",
     "sqlalchemy": "taskloom.history",
     "starlette": "taskloom.web",

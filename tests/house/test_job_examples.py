@@ -36,14 +36,18 @@ NEVER_STARTS = "# never starts: "
 # Bounds that only a failure reaches: an example is short.
 START_SECONDS = 20
 END_SECONDS = 45
-# The one of the README; the others run in the long share.
+# The one of the README; the others run in the long share, and the one of a cluster with the other clusters.
 FIRST = "quickstart.yaml"
+SHARES = {"cluster.yaml": pytest.mark.cluster}
 
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=[file.name for file in EXAMPLES])
 
 first_example_and_long_others = pytest.mark.parametrize(
     "example",
-    [file if file.name == FIRST else pytest.param(file, marks=pytest.mark.long) for file in EXAMPLES],
+    [
+        file if file.name == FIRST else pytest.param(file, marks=SHARES.get(file.name, pytest.mark.long))
+        for file in EXAMPLES
+    ],
     ids=[file.name for file in EXAMPLES],
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,9 +111,12 @@ def cluster_bench(folder: Path, options: Mapping[str, Any], patience: float = 30
     from taskloom.runners.dask.runner import DaskRunner
 
     folder.mkdir(exist_ok=True)
-    bench = ClusterBench(DaskRunner(), RunFolder(str(folder)), options, patience)
+    runner, bugs = DaskRunner(), []
+    runner.record_bug = lambda error: bugs.append("".join(traceback.format_exception(error)))
+    bench = ClusterBench(runner, RunFolder(str(folder)), options, patience)
     try:
         yield bench
     finally:
         is_over = bench.close()
+        assert bugs == [], "\n".join(bugs)
     assert is_over, "the runner or one of its runs has not ended"

@@ -10,8 +10,17 @@ from taskloom.task import parse_duration
 
 if TYPE_CHECKING:
     from taskloom.jobfile.fields.history import HistorySetting
+    from taskloom.jobfile.fields.metrics import MetricsAddress
 
-__all__ = ["HistoryPlace", "ProgramName", "Seconds", "env_file_option", "number_or_text", "read_seconds"]
+__all__ = [
+    "HistoryPlace",
+    "MetricsPlace",
+    "ProgramName",
+    "Seconds",
+    "env_file_option",
+    "number_or_text",
+    "read_seconds",
+]
 
 env_file_option = click.option(
     "--env-file",
@@ -91,6 +100,26 @@ class HistoryPlace(click.ParamType["HistorySetting"]):
             hint = f" ({first.hint})" if first.hint else ""
             message = first.message.replace(" as history;", ";").replace(", or a mapping of url, keep and size", "")
             self.fail(f"{message}{hint}", param, ctx)
+
+
+class MetricsPlace(click.ParamType["MetricsAddress"]):
+    """The address at which metrics are given."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> MetricsAddress:
+        """Return the address, or fail with the legal forms."""
+        from taskloom.jobfile.fields.metrics import METRICS, MetricsAddress
+        from taskloom.jobfile.fields.spec import JobErrors
+
+        if isinstance(value, MetricsAddress):
+            return value
+        try:
+            return METRICS.read(str(value), ("metrics",))
+        except JobErrors as error:
+            [first] = error.errors
+            hint = f" ({first.hint})" if first.hint else ""
+            self.fail(f"{first.message.replace(' as metrics;', ';')}{hint}", param, ctx)
 
 
 def read_seconds(text: str) -> float:

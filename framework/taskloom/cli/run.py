@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from taskloom.cli.completion.known_names import complete_paths
-from taskloom.cli.options import HistoryPlace, ProgramName, Seconds, env_file_option
+from taskloom.cli.options import HistoryPlace, MetricsPlace, ProgramName, Seconds, env_file_option
 
 if TYPE_CHECKING:
     from taskloom.jobfile.fields.history import HistorySetting
+    from taskloom.jobfile.fields.metrics import MetricsAddress
 
 __all__ = ["run"]
 
@@ -63,6 +64,9 @@ __all__ = ["run"]
 @click.option("--history", type=HistoryPlace(), metavar="on|off|PATH|URL",
               help="Record what happens in this database, for taskloom history and taskloom report. [default: on, a "
                    "file in the state folder, if the extra history is installed]")  # fmt: skip
+@click.option("--metrics", type=MetricsPlace(), metavar="ADDR",
+              help="Give metrics for Prometheus, /livez and /readyz at HOST:PORT, [IPV6]:PORT or unix:///PATH, to "
+                   "everyone who can reach it.")  # fmt: skip
 @click.option("--fresh", is_flag=True,
               help="Begin as if the program had never run: ignore the pauses, restarts and last instants that the "
                    "history has.")  # fmt: skip
@@ -99,6 +103,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     http_insecure: bool,
     new_token: bool,
     history: HistorySetting | None,
+    metrics: MetricsAddress | None,
     fresh: bool,
     verbose: bool,
 ) -> int:
@@ -161,6 +166,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         "name": Flag("--name", name),
         "history": Flag("--history", history),
         "http": Flag("--http", page),
+        "metrics": Flag("--metrics", metrics),
         "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
     }
     sources = Sources(flags, os.environ)

@@ -48,7 +48,8 @@ class EndpointKeeper:
                 self._log.warn(f"the {self._endpoint.kind} socket was removed, and made anew: {self._endpoint.path}")
         except (OSError, NameTaken) as error:
             self.check_at = now + RETRY_SECONDS
-            reason = f"cannot make the {self._endpoint.kind} socket anew, and try again every {duration(RETRY_SECONDS)}: {error}"
+            what = f"cannot make the {self._endpoint.kind} socket anew"
+            reason = f"{what}, and try again every {duration(RETRY_SECONDS)}: {error}"
             self._log.warn_once(("check", str(error)), reason)
         else:
             if self._endpoint.needs_checks:

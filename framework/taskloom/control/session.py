@@ -96,7 +96,7 @@ class Session:
     def is_due(self) -> bool:
         """Whether a reply is still being sent, or can be sent now or at a deadline."""
         deferred = self._deferred
-        is_certain = deferred is not None and (deferred.reply is not None or deferred.deadline < inf)
+        is_certain = deferred is not None and (deferred.deadline < inf or deferred.reply is not None)
         is_awaited = is_certain or self._postponed is not None
         return not self.is_over and (self._connection.output_bytes > 0 or is_awaited)
 
@@ -233,7 +233,7 @@ class Session:
             self._request = request
             self._deferred = answer
             answer.on_change = lambda: self._wake(self)
-            if answer.reply is not None or answer.deadline < inf:  # changed before that line
+            if answer.deadline < inf or answer.reply is not None:  # changed before that line
                 self._wake(self)
         else:
             self._request = request

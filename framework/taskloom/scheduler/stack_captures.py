@@ -35,12 +35,18 @@ def reads_at_once(runner: Runner) -> bool:
 def never_blocks(runner: Runner) -> bool:
     """Return whether the runner's methods, but for `stacks`, may be called on the scheduler thread.
 
-    Those of ours may, not of another one or a subclass. A program whose jobs are all threads does not import the other.
+    Those of ours may, not of another one or a subclass.
     """
     if type(runner) is ThreadRunner:
         return True
-    processes = sys.modules.get("taskloom.runners.process.runner")
-    return processes is not None and type(runner) is processes.ProcessRunner
+    return any(type(runner) is getattr(sys.modules.get(module), name, None) for module, name in _NEVER_BLOCKING)
+
+
+# Not imported: a program whose jobs are all threads has no use for them.
+_NEVER_BLOCKING = (
+    ("taskloom.runners.process.runner", "ProcessRunner"),
+    ("taskloom.runners.dask.runner", "DaskRunner"),
+)
 
 
 class Capture:

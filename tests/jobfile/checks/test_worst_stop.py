@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskloom.core.events import EventName
-from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise
+from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise, RunnerSpec
 from taskloom.core.policies import Dependency
 from taskloom.jobfile.checks.worst_stop import SlowStop, worst_stop
 from taskloom.testing import Behaviour, simulate
@@ -52,6 +54,14 @@ def test_a_stop_takes_as_long_as_the_slowest_job_of_each_level(jobs: list[JobSpe
     worst = worst_stop(jobs, stop_within=30.0)
 
     assert (worst.seconds, str(worst)) == (seconds, chain)
+
+
+def test_a_run_on_a_cluster_may_have_to_be_given_up_as_lost_which_takes_three_seconds() -> None:
+    there = replace(job("a", 4.0, otherwise=Otherwise.KILL), runner=RunnerSpec("dask", {"local": 1}))
+    waits = replace(there, name="b", join=JoinPolicy(WAIT_FOR_EVER, Otherwise.KILL))
+
+    assert worst_stop([there], stop_within=30.0).seconds == 7.0
+    assert worst_stop([there, waits], stop_within=30.0).seconds == 30.0
 
 
 def test_a_long_chain_is_abbreviated_in_the_middle() -> None:

@@ -248,6 +248,7 @@ SETTINGS_TAKEN: dict[str, list[Any]] = {
         {"size": "16MiB"},
         {"url": "postgresql://h/d", "keep": 3600, "size": 4 << 20},
     ],
+    "metrics": ["127.0.0.1:9464", "localhost:0", "[::1]:80", "[fe80::1%eth0]:80", "unix:///run/m.sock", "unix://./m"],
 }
 SETTINGS_REFUSED: dict[str, list[Any]] = {
     "name": ["", "a b", "-a", ".a", "a/b", "a" * 65, 5, True, None, [], {}],
@@ -272,6 +273,26 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
         {"keep": "soon"},
         {"size": "big"},
         {"sise": "16MiB"},
+    ],
+    "metrics": [
+        "",
+        "9464",
+        ":9464",
+        9464,
+        True,
+        None,
+        [],
+        "localhost",
+        "::1:80",
+        "[::1]",
+        "host:port",
+        "a b:80",
+        "u@h:80",
+        "http://h:80",
+        "/run/m.sock",
+        "unix:///",
+        "unix://m.sock",
+        "unix:///run/",
     ],
 }
 

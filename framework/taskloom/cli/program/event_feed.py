@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskloom.cli.program.control import ProgramControl
 from taskloom.cli.program.history import ProgramHistory
 from taskloom.cli.program.notifications import ProgramNotifications
+from taskloom.cli.program.service_manager import ServiceManager
 from taskloom.cli.program.shutdown import close_listeners
 from taskloom.core.events import Event, EventName
 from taskloom.observe.console import Console
@@ -30,6 +31,7 @@ class EventFeed:
         control: ProgramControl,
         history: ProgramHistory,
         notifications: ProgramNotifications,
+        service: ServiceManager,
         sink: EventSink | None,
         is_verbose: bool,
     ) -> None:
@@ -37,6 +39,7 @@ class EventFeed:
         self._control = control
         self._history = history
         self._notifications = notifications
+        self._service = service
         self._sink = sink
         self._wait_log = WaitLog(shown.console) if is_verbose else None
         self.asked: dict[str, float] = {}
@@ -56,6 +59,7 @@ class EventFeed:
         self._control.put(event)
         self._history.put(event)
         self._notifications.put(event)
+        self._service.put()
         self._shown(event)
         if self._wait_log is not None:
             self._wait_log.on_event(event)

@@ -32,6 +32,7 @@ from taskloom.cli.program.messages import Message
 from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.program.service_manager import service_manager
 from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.program.shared_process import SharedProcess
 from taskloom.cli.program.shutdown import Ending
@@ -102,6 +103,7 @@ class Program:
         self._guard = SignalGuard(self._on_signal)
         self._start_log = StartLog(() if sources is None else sources.warnings)
         self._warn = self._start_log.warn
+        self._service = service_manager(os.environ, self._warn)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
         self._errors = MainThreadErrors()
         self._jobs_started = Latch()
@@ -188,6 +190,7 @@ class Program:
                 control=self._control,
                 history=self._history,
                 notifications=self._notifications,
+                service=self._service,
                 sink=self._events.sink,
                 is_verbose=self._is_verbose,
             )
@@ -212,6 +215,7 @@ class Program:
             is_verbose=self._is_verbose,
             settings=selection.settings,
             history=self._history,
+            service=self._service,
         )
         self._reactions = SignalReactions(
             self._stopping, self._reloader, self._final, console, self._history, self._show_status, self._output.close
@@ -220,7 +224,12 @@ class Program:
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
         self._log_places(selection)
+        self._add_jobs(selection)
+
+    def _add_jobs(self, selection: Selection) -> None:
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
+        with needed("start the thread that notifies the service manager"):
+            self._service.start(self._scheduler)
 
     def _log_places(self, selection: Selection) -> None:
         self._control.log_place(self._console)
@@ -365,6 +374,7 @@ class Program:
         """
         self._policy.stop_began()
         self._watcher.stop_began()
+        self._service.stop_began()
         self._queue.put(Message.STOPPING)
 
     # -- the end
@@ -379,6 +389,7 @@ class Program:
             self._errors.record(error)
         code = self._exit_code(report)
         try:
+            self._service.close()
             self._guard.release_wakeup_fd()
             ending = Ending(
                 code,

@@ -20,6 +20,7 @@ import click
 
 from taskloom.cli.program.history import ProgramHistory
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.program.service_manager import ServiceManager
 from taskloom.cli.resources import OutOfResources, advice_for
 from taskloom.clock import MonotonicClock
 from taskloom.control.program_info import ReloadOutcome
@@ -92,7 +93,7 @@ class Reloader:
     reload whenever plugins may have been imported, and `after_read` with the jobs before they are applied; it returns
     what undoes that if they cannot be applied. Each reload is one line; with `is_verbose` each changed job has one.
     `settings`: those with which the program runs. A reload changes none of them, and says so if the files do.
-    `history`: knows what earlier starts have left of jobs that are new.
+    `history`: knows what earlier starts have left of jobs that are new. `service`: is told of each reload.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class Reloader:
         is_verbose: bool = False,
         settings: Mapping[str, Given] | None = None,
         history: ProgramHistory | None = None,
+        service: ServiceManager | None = None,
     ) -> None:
+        self._service = service or ServiceManager(None)
         self._history = history or ProgramHistory()
         self._settings = settings or {}
         self._files = files
@@ -130,6 +133,8 @@ class Reloader:
         One more is needed, since the files may have changed after they were read. `done` is called once with the
         outcome, on the thread of the reload. With `is_preview` nothing is changed: only `done` gets what would change.
         """
+        if not is_preview:
+            self._service.reloading()
         with self._lock:
             before = len(self._requests)
             waiting = next((each for each in list(self._requests)[1:] if each.is_preview is is_preview), None)
@@ -162,6 +167,7 @@ class Reloader:
             for request in requests:
                 request.outcome = ReloadOutcome(error=message, code="no-resources")
                 _give_outcome(request)
+            self._service.reloaded()
 
     # -- on the thread of the reload
 
@@ -187,7 +193,10 @@ class Reloader:
         with self._lock:
             if self._requests and self._requests[0] is self._current:
                 self._requests.popleft()
-            return not self._requests
+            left = list(self._requests)
+        if all(each.is_preview for each in left):
+            self._service.reloaded()
+        return not left
 
     def _lose_current(self, error: BaseException) -> None:
         """Forget the request whose reload has failed in our own code outside of it."""

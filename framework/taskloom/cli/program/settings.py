@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields.history import HistorySetting
+from taskloom.jobfile.fields.metrics import MetricsAddress
 from taskloom.jobfile.fields.notify import Receivers
 from taskloom.observe.log_format import LogFormat
 
@@ -46,6 +47,10 @@ class RunSettings:
     """Where it serves its web page; None for nowhere."""
     notify: Receivers | None = None
     """Who is notified of what."""
+    metrics: MetricsAddress | None = None
+    """Where the program gives its metrics; None: nowhere."""
+    metrics_from: str = ""
+    """What has set that address: an option, a variable or a place in a file."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""
@@ -62,4 +67,6 @@ class RunSettings:
             history=given["history"].value,
             http=given["http"].value,
             notify=given["notify"].value,
+            metrics=given["metrics"].value,
+            metrics_from="" if given["metrics"].value is None else str(given["metrics"]),
         )

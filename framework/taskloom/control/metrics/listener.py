@@ -60,7 +60,8 @@ class MetricsListener:
         """Make the socket anew if a task has closed it, and return whether that was so. Raises OSError."""
         if self._is_closed or self.is_listening:
             return False
-        self._own = OwnSocket(self._open())
+        before, self._own = self._own, OwnSocket(self._open())
+        before.close()
         if self._is_closed:  # by another thread meanwhile
             self.close()
         return True

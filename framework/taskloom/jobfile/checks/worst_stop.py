@@ -2,7 +2,7 @@
 
 Jobs stop level by level, as in `core.shutdown`, and each level takes as long as its slowest job. A run that is killed
 at the end of its time is gone some milliseconds later, which does not count. Nor does the second that a stop waits for
-a process which the kernel cannot kill.
+a process which the kernel cannot kill. A run on a cluster may have to be given up as lost, which does count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
+from taskloom.core.stopping import PLACED_KILL_SECONDS
 from taskloom.text import duration
 
 __all__ = ["SlowStop", "WorstStop", "worst_stop"]
@@ -70,6 +71,12 @@ def _levels(specs: Sequence[JobSpec]) -> list[Sequence[JobSpec]]:
     return [[jobs[name] for name in level] for level in levels]
 
 
+def _seconds(spec: JobSpec, stop_within: float) -> float:
+    if spec.join.within == WAIT_FOR_EVER:
+        return stop_within
+    return spec.join.within + (PLACED_KILL_SECONDS if spec.runner.name == "dask" else 0.0)
+
+
 def _slowest(level: Iterable[JobSpec], stop_within: float, below: str) -> SlowStop | None:
     """Return the slowest job of a level; among equally slow jobs, one that depends on the job `below`.
 
@@ -77,8 +84,7 @@ def _slowest(level: Iterable[JobSpec], stop_within: float, below: str) -> SlowSt
     """
     slowest, worst = None, (-1.0, False)
     for spec in level:
-        within = spec.join.within
-        seconds = stop_within if within == WAIT_FOR_EVER else within
+        seconds = _seconds(spec, stop_within)
         # Dependencies are compared only to break a tie: most files have tens of jobs in a level, some have thousands.
         if not spec.enabled or seconds < worst[0] or (seconds == worst[0] and worst[1]):
             continue

@@ -164,7 +164,7 @@ DASK_OPTIONS: Mapping[str, str] = {
     "the key too. Both sides prove who they are.",
     "insecure": "`true` allows `tcp://` to another machine. Everyone who reaches such a scheduler can run any program "
     "on its workers.",
-    "resources": "The amounts that each run occupies of the resources with which its worker was started, such as `{GPU: 1}`.",
+    "resources": "The amounts that each run occupies of the resources with which its worker was started: `{GPU: 1}`.",
     "workers": "The workers that may be used: a list of their names or hosts. Default: all.",
     "lease": "How long a run goes on without a word from the program: `{ttl: 20s, grace: 10s, period: 5s}`. It is "
     "asked to stop after `ttl`, and killed `grace` later. A message goes to each worker every `period`; `ttl` is at "

@@ -12,7 +12,9 @@ from taskloom.jobfile.fields.spec import Loc, Spec
 __all__ = ["METRICS", "MetricsAddress"]
 
 _FORMS = "HOST:PORT, [IPV6]:PORT or unix:///PATH"
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^:\[\]/?#@\s]+)):(?P<port>[0-9]{1,5})", re.ASCII)
+_HOST_PORT = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^:\[\]/?#@\s]+)):(?P<port>[0-9]{1,5})", re.ASCII
+)
 _UNIX = "unix://"
 # The kernel's field has 108 bytes, with the NUL at the end.
 _MOST_PATH_BYTES = 107
@@ -68,4 +70,5 @@ def _hint(value: object) -> str:
     return ""
 
 
-METRICS: Spec[MetricsAddress] = Spec(_read, {"type": "string", "pattern": f"^{_UNIX}.*/|:[0-9]{{1,5}}$"}, lambda _: True)
+_PATTERN = rf"^{_UNIX}.*/[^/]+$|^(\[[0-9A-Fa-f:.]+(%[^\[\]/\s]+)?\]|[^:\[\]/?#@\s]+):[0-9]{{1,5}}$"
+METRICS: Spec[MetricsAddress] = Spec(_read, {"type": "string", "pattern": _PATTERN}, lambda _: True)

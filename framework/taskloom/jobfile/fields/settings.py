@@ -14,6 +14,7 @@ from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES
 from taskloom.jobfile.fields.http import HTTP
+from taskloom.jobfile.fields.metrics import METRICS
 from taskloom.jobfile.fields.notify import EVERY_SECONDS, NOTIFY, WITHIN_SECONDS
 from taskloom.jobfile.fields.spec import Field, Loc, Spec
 from taskloom.text import did_you_mean, duration
@@ -133,6 +134,13 @@ SETTINGS: Mapping[str, Field] = {
             "input) or a webhook (a URL, with a secret that signs), and perhaps on (of what), labels (of which jobs), "
             f"within (the time for a try, default {duration(WITHIN_SECONDS)}) and every (the least time between two "
             f"messages, default {duration(EVERY_SECONDS)}).",
+        ),
+        Field(
+            "metrics",
+            METRICS,
+            "",
+            "The address at which the program gives metrics and answers probes, for everyone who can reach it: "
+            "HOST:PORT, [IPV6]:PORT or unix:///PATH. By default there is none.",
         ),
     )
 }

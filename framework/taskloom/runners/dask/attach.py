@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskloom.runners.dask.connection import CallFailed, Connection, SeenWorker
-from taskloom.runners.dask.hello import CannotAttach, Hello, hello_text, odd_hosts, read_hello, unfit
+from taskloom.runners.dask.hello import CannotAttach, Hello, hello_text, odd_hosts, read_hello, why_unsuitable
 from taskloom.runners.wire_lines import ProtocolError
 
 if TYPE_CHECKING:
     from taskloom.runners.dask.options import Cluster
 
-__all__ = ["HELLO_SECONDS", "Attached", "Unfit", "attach", "greet", "is_wanted"]
+__all__ = ["HELLO_SECONDS", "Attached", "Unsuitable", "attach", "greet", "is_wanted"]
 
 HELLO_SECONDS = 10.0
 """A worker may import Taskloom for its hello, beside all that it does already."""
 
 
-class Unfit(Exception):
+class Unsuitable(Exception):
     """A worker cannot be used, whatever is tried; the message says why. `hello`: what it has said, if it has."""
 
     def __init__(self, why: str, hello: Hello | None = None) -> None:
@@ -54,7 +54,7 @@ def _judged(cluster: Cluster, seen: list[SeenWorker], answers: list[Hello | Base
     odd: list[tuple[str, str, str]] = []
     silent = []
     for worker, answer in zip([None, *seen], answers, strict=True):
-        if isinstance(answer, Unfit):
+        if isinstance(answer, Unsuitable):
             if worker is None or is_wanted(worker, answer.hello, cluster):
                 odd.append(_row(worker, answer))
         elif isinstance(answer, CallFailed):
@@ -70,21 +70,21 @@ def _judged(cluster: Cluster, seen: list[SeenWorker], answers: list[Hello | Base
     return Attached(hellos, tuple(silent))
 
 
-def _row(worker: SeenWorker | None, unfit_one: Unfit) -> tuple[str, str, str]:
-    hello = unfit_one.hello
+def _row(worker: SeenWorker | None, error: Unsuitable) -> tuple[str, str, str]:
+    hello = error.hello
     interpreter = hello.executable if hello is not None else ""
     if worker is None:
-        return "the Dask scheduler", interpreter or "-", str(unfit_one)
-    return f"worker {worker.name} on {hello.host if hello else worker.host}", interpreter or "-", str(unfit_one)
+        return "the Dask scheduler", interpreter or "-", str(error)
+    return f"worker {worker.name} on {hello.host if hello else worker.host}", interpreter or "-", str(error)
 
 
 async def ask_scheduler(connection: Connection, session: str) -> Hello:
-    """Return the hello of the Dask scheduler. Raises CallFailed or Unfit."""
+    """Return the hello of the Dask scheduler. Raises CallFailed or Unsuitable."""
     return _fit(await _answer(connection.hello_scheduler(hello_text(session), HELLO_SECONDS)))
 
 
 async def greet(connection: Connection, address: str, session: str) -> Hello:
-    """Return the hello of one worker. Raises CallFailed or Unfit."""
+    """Return the hello of one worker. Raises CallFailed or Unsuitable."""
     return _fit(await _answer(connection.hello(address, hello_text(session), HELLO_SECONDS)))
 
 
@@ -93,16 +93,16 @@ async def _answer(call: Awaitable[str]) -> Hello:
         return read_hello(await call)
     except CallFailed as error:
         if error.is_final:
-            raise Unfit(f"cannot import Taskloom ({error})") from None
+            raise Unsuitable(f"cannot import Taskloom ({error})") from None
         raise
     except ProtocolError as error:
-        raise Unfit(str(error)) from None
+        raise Unsuitable(str(error)) from None
 
 
 def _fit(hello: Hello) -> Hello:
-    why = unfit(hello)
+    why = why_unsuitable(hello)
     if why:
-        raise Unfit(why, hello)
+        raise Unsuitable(why, hello)
     return hello
 
 

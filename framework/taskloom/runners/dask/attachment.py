@@ -21,6 +21,7 @@ from taskloom.clock import mono
 from taskloom.core.endings import How
 from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.run_reports import RunEnded
+from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.dask.attach import Attached, attach
 from taskloom.runners.dask.cluster_thread import ClusterThread
 from taskloom.runners.dask.connection import Connect, Connection
@@ -34,9 +35,9 @@ from taskloom.runners.dask.remote_run import RemoteRun, explained
 from taskloom.runners.dask.run_spec import needed_task, spec_of
 from taskloom.runners.dask.session import Session
 from taskloom.runners.error_info import describe
-from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.process.log_thread import LogThread, RunLog
 from taskloom.sync.waker import Waker
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.runners import Emit, RunOrder
@@ -103,7 +104,9 @@ class Attachment:
     def start(self, order: RunOrder, options: DaskOptions, token: CancelToken, emit: Emit) -> DaskHandle:
         """Begin the run; never blocks."""
         handle = DaskHandle(order.run, self)
-        run = RemoteRun(order, options, token, emit, handle, self._logs, thread=self._thread, ended=self._run_ended)
+        run = RemoteRun(
+            order, options, token, emit, handle, logs=self._logs, thread=self._thread, ended=self._run_ended
+        )
         self.runs[order.run] = run
         self._thread.post(self._begin, run)
         return handle
@@ -269,7 +272,7 @@ class Attachment:
             try:
                 attached, connection = await self._open(self._session.id, LONGEST_RETRY_SECONDS)
             except CannotAttach as error:
-                self._log("%s; trying again in %g s", error, pause)
+                self._log("%s; trying again in %s", error, duration(pause))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
                 continue

@@ -1,7 +1,7 @@
 """The thread of one cluster, and its event loop: everything about the cluster happens on it, one call after the other.
 
-An exception of our own code never ends the loop. It is passed to `struck`, on the same thread. What Dask leaves behind
-in the loop, such as the exception of a task that it no longer waits for, goes to `strange`.
+An exception of our own code never ends the loop. It is passed to `struck`, on the same thread. An error that Dask has
+left in the loop, such as that of a task for which it no longer waits, goes to `strange`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ClusterThread:
     def leave_behind(self) -> None:
         """Called in a forked child: let none of our connections live on there.
 
-        Each number stays in use, for nothing: an object of the parent may still close it, and must not hit another file.
+        Each number stays in use, for nothing: an object of the parent may still close it, and must not hit a new file.
         """
         self._has_ended.open()
         numbers = {key.fd for key in list((self._selector.get_map() or {}).values())}

@@ -1,4 +1,4 @@
-"""What a session needs of a connection to a Dask scheduler. `dask_client` has the real one; tests have others."""
+"""The connection to a Dask scheduler, as a session needs it. `dask_client` has the real one; tests have others."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from taskloom.runners.dask.attach import Unfit, greet, is_wanted
+from taskloom.runners.dask.attach import Unsuitable, greet, is_wanted
 from taskloom.runners.dask.connection import CallFailed, SeenWorker
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Crew:
     """The workers. `joined` is called with each that can be used, `warn` with a format and its values."""
 
-    def __init__(
-        self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]
-    ) -> None:
+    def __init__(self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]) -> None:
         self.hellos: dict[str, Hello] = {}
         """Of the workers that can be used, by address."""
         self._cluster = cluster
@@ -40,7 +38,7 @@ class Crew:
         self._connection: Connection | None = None
         self._session = ""
         self._spawn: Spawn | None = None
-        # Seen while there is no list of workers yet.
+        # Seen before the list of workers has come.
         self._early: dict[str, None] = {}
         self._asked: set[str] = set()
         self._named: set[str] = set()
@@ -89,7 +87,7 @@ class Crew:
             except CallFailed as error:
                 why = str(error)
                 continue
-            except Unfit as error:
+            except Unsuitable as error:
                 self._refuse(connection, address, str(error), error.hello)
                 return
             await self._admit(connection, address, hello)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.runners.dask.connection import CallFailed, Listener, SeenWorker
 from taskloom.runners.dask.dask_logs import DASK_LOGS, attributed_logs
 from taskloom.runners.dask.hello import CannotAttach
+from taskloom.text import duration
 
 with attributed_logs(DASK_LOGS, is_imported="distributed" in sys.modules):
     from distributed import Client, Future, Security
@@ -19,18 +20,17 @@ with attributed_logs(DASK_LOGS, is_imported="distributed" in sys.modules):
     from distributed.scheduler import KilledWorker
     from distributed.versions import VersionMismatchWarning
 
-from taskloom.runners.dask import on_worker  # noqa: E402 - it may import distributed
+from taskloom.runners.dask import on_worker
 
 if TYPE_CHECKING:
     from taskloom.runners.dask.options import Cluster
 
 __all__ = ["DaskClient", "root_cause"]
 
-# Beside the time that a call may take: for Dask to give up by itself, which closes its connection in order.
 _LONGEST_REASON = 300
 
 
-class _WatchedClient(Client):  # type: ignore[misc]  # Dask has no types
+class _WatchedClient(Client):
     """A client that says when its connection is gone, in place of connecting again by itself.
 
     Dask's own way tries for `timeout` seconds and then stays closed for good, without a word to its user.
@@ -49,13 +49,17 @@ class _WatchedClient(Client):  # type: ignore[misc]  # Dask has no types
                 self.on_lost("the connection to the Dask scheduler was closed")
 
 
+_NEW_CLIENT: Any = _WatchedClient
+
+
 class DaskClient:
-    """One connection. `security` overrides that of the options: for a local cluster."""
+    """One connection."""
 
     def __init__(self, cluster: Cluster, listener: Listener) -> None:
         self._cluster = cluster
         self._listener = listener
-        self._client: _WatchedClient | None = None
+        # Any: Dask says only of some functions what they return.
+        self._client: Any = None
         self._watches: dict[str, tuple[Any, asyncio.Task[None]]] = {}
         # The loop refers to its tasks only weakly.
         self._calls: set[asyncio.Future[Any]] = set()
@@ -66,12 +70,12 @@ class DaskClient:
 
     async def connect(self, address: str, security: Security, within: float) -> None:
         """Connect to this address. Raises CannotAttach."""
-        # What the versions mean for us, the hello decides. Set each time: others may reset the filters.
+        # The hello decides about versions. Set each time: others may reset the filters.
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)
-        client: _WatchedClient | None = None
+        client: Any = None
         try:
             async with asyncio.timeout(within + 1.0):
-                client = _WatchedClient(
+                client = _NEW_CLIENT(
                     address,
                     asynchronous=True,
                     set_as_default=False,
@@ -82,7 +86,7 @@ class DaskClient:
                 )
                 client.on_lost = self._lost
                 await client
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of the system, of TLS or of Dask
             await _close(client, 0.5)
             raise CannotAttach(self._why_not(address, error, within)) from None
         except BaseException:  # cancelled
@@ -112,15 +116,14 @@ class DaskClient:
             return f"cannot use {name}: TLS: {text}; see that ca_file has signed the certificates of both sides"
         if isinstance(cause, TimeoutError | asyncio.TimeoutError):
             hint = "" if address.startswith("tls:") else "; a scheduler with TLS needs tls:// and certificates"
-            return f"cannot reach {name}: no answer within {within:g} s{hint}"
-        return f"cannot reach {name} within {within:g} s: {text}"
+            return f"cannot reach {name}: no answer within {duration(within)}{hint}"
+        return f"cannot reach {name} within {duration(within)}: {text}"
 
     # -- calls
 
     async def workers(self) -> list[SeenWorker]:
         """Return the workers of the Dask scheduler. Raises CallFailed."""
-        client = self._open_client()
-        identity = await _bounded(client.scheduler.identity(n_workers=-1), 10.0)
+        identity = await _bounded(self._open_client().scheduler.identity(n_workers=-1), 10.0)
         return [
             SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")))
             for address, info in identity["workers"].items()
@@ -146,7 +149,7 @@ class DaskClient:
             raise CallFailed("it is no worker of the cluster any more")
         return found
 
-    def _open_client(self) -> _WatchedClient:
+    def _open_client(self) -> Any:
         if self._client is None:
             raise CallFailed("the connection to the Dask scheduler is closed")
         return self._client
@@ -194,7 +197,7 @@ class DaskClient:
         )
         self._watches[key] = future, asyncio.get_running_loop().create_task(self._watch(key, future))
 
-    async def _watch(self, key: str, future: Future) -> None:
+    async def _watch(self, key: str, future: Future[Any]) -> None:
         verdict, why = "error", ""
         try:
             found = await future
@@ -259,16 +262,16 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
         async with asyncio.timeout(within):
             return await call
     except TimeoutError:
-        raise CallFailed(f"no answer within {within:g} s") from None
+        raise CallFailed(f"no answer within {duration(within)}") from None
     except CallFailed:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever was raised there
         cause = root_cause(error)
         is_final = isinstance(cause, ImportError | AttributeError)
         raise CallFailed(_text_of(cause), is_final=is_final) from None
 
 
-async def _close(client: _WatchedClient | None, within: float) -> None:
+async def _close(client: Any, within: float) -> None:
     """Close a client, with force if it takes long."""
     if client is None or client.status == "closed":
         return

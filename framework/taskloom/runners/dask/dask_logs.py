@@ -1,4 +1,4 @@
-"""What Dask logs in this program: its warnings reach the program's log attributed to it, a few of them, in one line each.
+"""The log lines of Dask: a few of its warnings reach the program's log, attributed to it, in one line each.
 
 Importing `distributed` gives its loggers handlers that write to standard error, with tracebacks of losses that the
 runner itself reports. A program that has imported it before has decided about them, and nothing is changed.
@@ -29,7 +29,7 @@ class DaskLogs(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.put: Callable[[Callable[[], object]], object] | None = None
-        """Has a function called on a thread whose work a handler of the program may hold up; None for the current one."""
+        """Has a function called on a thread that a handler of the program may hold up; None for the current one."""
         self._logger = logging.getLogger("taskloom.dask")
         self._window = -_WINDOW_SECONDS
         self._passed = 0

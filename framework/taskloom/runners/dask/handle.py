@@ -17,7 +17,7 @@ __all__ = ["DaskHandle", "Steering"]
 
 
 class Steering(Protocol):
-    """What a handle needs of the cluster: any thread may call it, and it never blocks."""
+    """The cluster, as a handle needs it: any thread may call it, and it never blocks."""
 
     def command(self, run: str, kind: str, number: float = 0.0) -> None:
         """Pass a command on to where the run executes."""
@@ -35,7 +35,7 @@ class DaskHandle:
         self.run = run
         self.gauges = Gauges()
         self.whereabouts: Whereabouts | None = None
-        """Where the run executes; None while it waits for a slot of the cluster."""
+        """The place of the run; None while it waits for a slot of the cluster."""
         self.process: ProcessInfo | None = None
         """The processes there, as they were reported last; some seconds old."""
         # Empty after the end: the cluster has much that the handle does not need.

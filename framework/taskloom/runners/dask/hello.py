@@ -1,4 +1,4 @@
-"""What the hosts of a cluster say about themselves, and which of them this program can use. Pure."""
+"""The hosts of a cluster in their own words, and which of them this program can use. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from taskloom.runners.dask.protocol.placement_io import Worker
 from taskloom.runners.wire_lines import ProtocolError
 from taskloom.text import first_of, plural, suggest, table, to_json
 
-__all__ = ["CannotAttach", "ElderRuns", "Hello", "hello_text", "missing_task", "odd_hosts", "read_hello", "unfit"]
+__all__ = [
+    "CannotAttach",
+    "ElderRuns",
+    "Hello",
+    "hello_text",
+    "missing_task",
+    "odd_hosts",
+    "read_hello",
+    "why_unsuitable",
+]
 
 # In one line of a message; all are in the table below it.
 _MOST_NAMED = 3
@@ -105,7 +114,7 @@ def _elder(data: Mapping[str, Any]) -> ElderRuns:
     return ElderRuns(str(data.get("session", "")), runs, float(seconds) if type(seconds) in (int, float) else 0.0)
 
 
-def unfit(hello: Hello) -> str:
+def why_unsuitable(hello: Hello) -> str:
     """Return why this program cannot use the host; "" if it can."""
     if hello.version != __version__:
         return f"has Taskloom {hello.version}; this program has {__version__}"

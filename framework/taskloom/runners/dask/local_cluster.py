@@ -15,14 +15,15 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from taskloom.runners.dask.dask_client import DaskClient, Security
+from taskloom.runners.dask.dask_client import DaskClient
 from taskloom.runners.dask.extra import INSTALL
 from taskloom.runners.dask.hello import CannotAttach
 from taskloom.runners.process.worker_command import sent_path
-from taskloom.text import to_json
+from taskloom.text import duration, to_json
 
 if TYPE_CHECKING:
-    from taskloom.clock import Clock
+    from distributed import Security
+
     from taskloom.runners.dask.connection import Listener
     from taskloom.runners.dask.options import Cluster
 
@@ -52,7 +53,9 @@ class LocalCluster(DaskClient):
             async with asyncio.timeout(within):
                 found = await self._first_line(host)
         except TimeoutError:
-            raise CannotAttach(f"cannot start {self._cluster.shown}: it is not there after {within:g} s") from None
+            raise CannotAttach(
+                f"cannot start {self._cluster.shown}: it is not there after {duration(within)}"
+            ) from None
         if "address" not in found:
             raise CannotAttach(f"cannot start {self._cluster.shown}: {found.get('error', 'its process has ended')}")
         left = max(1.0, within - (asyncio.get_running_loop().time() - started))
@@ -136,7 +139,10 @@ def _end(host: subprocess.Popen[bytes], within: float) -> None:
 
 def _new_certificates() -> Security:
     """Return certificates that only this cluster accepts. Raises CannotAttach."""
+    from distributed import Security
+
     try:
-        return Security.temporary()
+        made: Security = Security.temporary()
+        return made
     except ImportError:
         raise CannotAttach(f"cannot start a local cluster: cryptography is not installed; {INSTALL}") from None

@@ -31,6 +31,7 @@ from taskloom.runners.dask.reports import ProcessSeen, decode
 from taskloom.runners.process.log_thread import LogEntry, LogThread, RunLog
 from taskloom.runners.wire_lines import ProtocolError
 from taskloom.runners.wire_messages import Gauged, Logged, Polled, StackAnswer
+from taskloom.text import duration
 
 if TYPE_CHECKING:
     from taskloom.core.endings import Reason
@@ -54,7 +55,7 @@ _MOST_FAILED_CALLBACKS = 100
 # The time of a record is that of the worker's host; one that is this far from ours, in seconds, is no time.
 _FAR = 86400.0
 
-Verdict = RunEnded | RunStartFailed
+Ending = RunEnded | RunStartFailed
 
 
 def explained(kind: str, message: str) -> ErrorInfo:
@@ -75,8 +76,8 @@ class RemoteRun:
         token: CancelToken,
         emit: Emit,
         handle: DaskHandle,
-        logs: LogThread,
         *,
+        logs: LogThread,
         thread: ClusterThread,
         ended: Callable[[RemoteRun], object],
     ) -> None:
@@ -85,14 +86,14 @@ class RemoteRun:
         self.token = token
         self.handle = handle
         self.spec: Mapping[str, Any] = {}
-        """What an execution needs; made on the thread."""
+        """The data that an execution needs; made on the thread."""
         self.is_placed = False
         """Whether a session knows the run."""
         self.cancelled: Reason | None = None
         """Why the run was requested to stop, once the session was informed."""
         self.stacks: dict[int, StackSlot] = {}
         """The questions that are not answered, by their number."""
-        self.verdict: Verdict | None = None
+        self.verdict: Ending | None = None
         """How the run says it has ended, or how it was concluded."""
         self._emit = emit
         self._has_ended = ended
@@ -198,7 +199,7 @@ class RemoteRun:
         if place is not None and seen.pid:
             self._see(place._replace(pid=seen.pid))
 
-    def _take_end(self, ended: Verdict) -> None:
+    def _take_end(self, ended: Ending) -> None:
         if self.verdict is None:
             if self._is_started:
                 self.token.mark_ended()
@@ -218,7 +219,7 @@ class RemoteRun:
             return
         self.conclude(self._checked(self.verdict))
 
-    def _checked(self, verdict: Verdict | None) -> Verdict:
+    def _checked(self, verdict: Ending | None) -> Ending:
         """Return what counts of what the run says about its end."""
         run, was_requested = self.order.run, self.token.is_requested
         if isinstance(verdict, RunStartFailed):
@@ -226,7 +227,7 @@ class RemoteRun:
         if verdict is None:
             error = explained("ProcessLost", "its worker says that it has ended, and not how")
             return RunEnded(run, How.LOST, error, was_requested, callback_ran=False, stopped_by=mono())
-        if verdict.was_requested and not was_requested or verdict.how is How.KILLED and not was_requested:
+        if not was_requested and (verdict.was_requested or verdict.how is How.KILLED):
             return self._stopped_by_worker(verdict)
         if verdict.how is How.NOT_ENTERED and not verdict.was_requested:
             return RunStartFailed(run, explained("ProtocolError", "its worker did not begin the run"))
@@ -235,11 +236,11 @@ class RemoteRun:
         stopped_by = mono() if verdict.how is How.LOST else 0.0
         return verdict._replace(stopped_by=stopped_by)
 
-    def _stopped_by_worker(self, verdict: RunEnded) -> Verdict:
+    def _stopped_by_worker(self, verdict: RunEnded) -> Ending:
         """Return the failure of a run that its worker has stopped by itself: this program has not asked for it."""
         message = (
-            f"its worker {self.place()} has stopped it: the worker is closing, or has heard nothing of this program for "
-            f"longer than the lease of {self.options.cluster.lease.ttl:g} s"
+            f"its worker {self.place()} has stopped it: the worker is closing, or has heard nothing of this program "
+            f"for longer than the lease of {duration(self.options.cluster.lease.ttl)}"
         )
         if verdict.error is not None:
             message = f"{message} ({verdict.error})"
@@ -253,7 +254,7 @@ class RemoteRun:
         place = self.handle.whereabouts
         return "on the cluster" if place is None else f"{place.worker} on {place.host}"
 
-    def not_entered(self) -> Verdict:
+    def not_entered(self) -> Ending:
         """Return the end of a run that no worker has begun."""
         if self.token.is_requested:
             return RunEnded(self.order.run, How.NOT_ENTERED, None, True, callback_ran=False)
@@ -271,7 +272,7 @@ class RemoteRun:
         self._is_released = True
         self._report_release()
 
-    def conclude(self, verdict: Verdict) -> None:
+    def conclude(self, verdict: Ending) -> None:
         """Report the verdict as soon as the log lines before it were passed on; the first one counts."""
         if self._is_concluded:
             return
@@ -303,8 +304,8 @@ class RemoteRun:
         if not self.is_placed and not self._is_concluded:
             self.verdict = RunStartFailed(self.order.run, error)
         elif self.verdict is None or not self._is_concluded:
-            requested = self.token.is_requested
-            self.verdict = RunEnded(self.order.run, How.LOST, error, requested, callback_ran=False, stopped_by=stopped_by)
+            lost = RunEnded(self.order.run, How.LOST, error, self.token.is_requested, callback_ran=False)
+            self.verdict = lost._replace(stopped_by=stopped_by)
         self._is_concluded = True
         self.report_end()
 

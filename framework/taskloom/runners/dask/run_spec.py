@@ -1,4 +1,4 @@
-"""What crosses the network for one run: JSON data, so that no class of ours or of a user is ever pickled."""
+"""The data of one run that crosses the network: JSON, so that no class of ours or of a user is ever pickled."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ class DaskRunner:
     def join(self, timeout: float) -> bool:
         """After `close`, wait until the threads have ended; return False after `timeout` seconds."""
         until = mono() + timeout
-        return all([attachment.join(max(0.0, until - mono())) for attachment in self._all()])
+        joined = [attachment.join(max(0.0, until - mono())) for attachment in self._all()]
+        return all(joined)
 
     def leave_behind(self) -> None:
         """Called in a forked child: let no connection of the parent live on there."""

@@ -84,7 +84,7 @@ class Session:
             self._work()
 
     def published(self, address: str, text: str) -> None:
-        """A worker has published a reply without being asked. What cannot be read is repeated in the next reply."""
+        """A worker has published a reply without being asked. A text that cannot be read is ignored: the next reply has it all."""
         with suppress(ProtocolError):
             self.put(io.Replied(address, 0, Reply.from_json(text)))
 
@@ -126,7 +126,7 @@ class Session:
             await asyncio.wait(set(self._requests), timeout=within)
 
     def end(self) -> None:
-        """Do nothing more. What the Placement knows is dropped; the leases end what is left."""
+        """Do nothing more. All that the Placement knows is dropped; the leases end the runs that are left."""
         self.is_over = True
         self._inputs.clear()
         self._set_timer()
@@ -182,7 +182,7 @@ class Session:
             run.reported(action.data)
 
     def _lines_dropped(self, action: io.LinesDropped) -> None:
-        lines = plural(action.count, "log line")
+        lines = plural(action.lines, "log line")
         text = f"{lines} of runs on {action.worker.name} were dropped there: this program did not take them in time"
         for run in self._runs.values():
             place = run.handle.whereabouts

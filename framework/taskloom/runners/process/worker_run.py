@@ -21,7 +21,7 @@ from taskloom.runners.process.deaths import explained
 from taskloom.runners.process.driven_run import DrivenRun, Link, Stream
 from taskloom.runners.process.environment import child_environment
 from taskloom.runners.process.file_limit import limit_of_children
-from taskloom.runners.process.launch import CONTROL_DESCRIPTOR, LaunchSpec
+from taskloom.runners.process.launch import CONTROL_DESCRIPTOR, CannotLaunch, LaunchSpec
 from taskloom.runners.process.log_thread import LogEntry
 from taskloom.runners.process.worker_command import spec_of, worker_command
 from taskloom.runners.wire import ProtocolError
@@ -98,7 +98,7 @@ class WorkerRun(DrivenRun):
             raise ValueError(order.binding.cannot_cross)
         self._spec = spec_of(order, reference)
         options = order.options
-        account = None if options.get("user") is None else find_account(options["user"]).env
+        account = None if options.get("user") is None else _account_of(options["user"], order.job)
         return LaunchSpec(
             argv=worker_command(CONTROL_DESCRIPTOR, order.job),
             env=child_environment(os.environ, order.job, order.run, options.get("env", {}), account=account),
@@ -279,6 +279,14 @@ _TAKE: Mapping[type, Callable[[WorkerRun, Any, float], object]] = {
     CallbackFailed: lambda run, failed, _: run._take_failed_callback(failed),
     StackAnswer: lambda run, answer, _: run._take_stack(answer),
 }
+
+
+def _account_of(user: str, job: str) -> Mapping[str, str]:
+    """Return the variables of a user's account. Raises CannotLaunch in words: the check may have been elsewhere."""
+    try:
+        return find_account(user).env
+    except OSError as error:
+        raise CannotLaunch(error.errno, f"a process for job '{job}'", error.strerror or str(error)) from None
 
 
 def _entry_of(logged: Logged) -> LogEntry:

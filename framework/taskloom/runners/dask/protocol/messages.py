@@ -1,4 +1,4 @@
-"""What crosses the network: a request to an agent, its reply, and the entries that report what happened there.
+"""The records that cross the network: a request to an agent, its reply, and the entries that report events there.
 
 All is JSON data. `to_json` and `from_json` are exact inverses; `from_json` raises `taskloom.runners.wire.ProtocolError`
 for anything else. Unknown keys are ignored, so that a newer side may add some. No wall clock decides anything.
@@ -6,19 +6,32 @@ for anything else. Unknown keys are ignored, so that a newer side may add some. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from taskloom.core.endings import Reason
+from taskloom.diagnostics import quoted
+from taskloom.runners.wire import (
+    ProtocolError,
+    _fields,
+    _mapping,
+    _need,
+    _reason,
+    _reason_data,
+    _text,
+    _texts,
+)
+from taskloom.text import to_json
 
-__all__ = ["PROTOCOL", "Command", "CommandKind", "Entry", "Lease", "Reply", "Request"]
+__all__ = ["PROTOCOL", "Command", "CommandKind", "Entry", "EntryKind", "Lease", "Phase", "Reply", "Request"]
 
 PROTOCOL = 1
 """The number of this protocol. A worker with another one is refused by the hello."""
 
 
 class CommandKind:
-    """What a program wants of one execution. The texts cross the network."""
+    """The kinds of a Command. The texts cross the network."""
 
     GRANT = "grant"
     DENY = "deny"
@@ -29,6 +42,9 @@ class CommandKind:
     KILL = "kill"
     SIGNAL = "signal"
     STACK = "stack"
+
+    SENT_ONCE = frozenset({SIGNAL, STACK})
+    ALL = (GRANT, DENY, CANCEL, URGENT, POLL_INTERVAL, TERMINATE, KILL, SIGNAL, STACK)
 
 
 class Command(NamedTuple):
@@ -73,6 +89,37 @@ class Request(NamedTuple):
     other one that it was granted by an earlier request. None: this request does not say."""
     commands: tuple[Command, ...] = ()
 
+    def to_json(self) -> str:
+        """Return the request as JSON text, in ASCII."""
+        commands = [_command_data(command) for command in self.commands]
+        expected = None if self.expected is None else list(self.expected)
+        data = {**self._asdict(), "lease": self.lease._asdict(), "expected": expected, "commands": commands}
+        return to_json(data, is_ascii=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """Return the request of a text. Raises ProtocolError."""
+        return cls(**_fields("request", _data(text), _REQUEST))
+
+
+class EntryKind:
+    """The kinds of an Entry. The texts cross the network."""
+
+    CLAIM = "claim"
+    REPORT = "report"
+    LOG = "log"
+    GONE = "gone"
+    LEFT = "left"
+
+
+class Phase:
+    """The phases of an execution. The texts cross the network."""
+
+    CLAIMING = "claiming"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDING = "ending"
+
 
 class Entry(NamedTuple):
     """Something that has happened at an agent."""
@@ -97,11 +144,108 @@ class Reply(NamedTuple):
     stamp: float
     """Its monotonic clock at this moment."""
     entries: tuple[Entry, ...]
-    """All entries after `after`, in order, until about 256 KiB are full. Numbers may be missing: an entry that a newer one
-    has overtaken, such as an older progress, is left out."""
+    """All entries after `after`, in order, until about 256 KiB are full. Numbers may be missing: an older progress is
+    left out when there is a newer one."""
     executions: Mapping[str, str]
-    """Each execution that has not gone, and its phase: `claiming granted starting running ending`."""
+    """The `Phase` of each execution that has not gone."""
     last: int
     """The number of the latest entry, sent or not."""
     after: int = 0
     """The entries begin after this number. A program that does not know all up to it cannot use them."""
+
+    def to_json(self) -> str:
+        """Return the reply as JSON text, in ASCII."""
+        entries = [list(entry) for entry in self.entries]
+        return to_json({**self._asdict(), "entries": entries, "executions": dict(self.executions)}, is_ascii=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Reply:
+        """Return the reply of a text. Raises ProtocolError."""
+        return cls(**_fields("reply", _data(text), _REPLY))
+
+
+# -- JSON
+
+
+def _command_data(command: Command) -> dict[str, Any]:
+    return {**command._asdict(), "reason": None if command.reason is None else _reason_data(command.reason)}
+
+
+def _data(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ProtocolError(f"it sent a text that is not JSON: {quoted(text)}") from None
+    return _mapping("message", data)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+Item = TypeVar("Item")
+_LARGEST = 2.0**63
+
+
+def _each(read: Callable[[str, Any], Item]) -> Callable[[str, Any], tuple[Item, ...]]:
+    def read_all(name: str, value: Any) -> tuple[Item, ...]:
+        _need(isinstance(value, list), name, value, "a list")
+        return tuple(read(name, item) for item in value)
+
+    return read_all
+
+
+def _maybe(read: Callable[[str, Any], Item]) -> Callable[[str, Any], Item | None]:
+    return lambda name, value: None if value is None else read(name, value)
+
+
+def _natural(name: str, value: Any) -> int:
+    _need(type(value) is int and value >= 0, name, value, "a whole number from 0")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    # Bounds, and not only `isfinite`: JSON may hold whole numbers that no float can.
+    _need(type(value) in (int, float) and abs(value) < _LARGEST, name, value, "a number")
+    number: float = value
+    return number
+
+
+def _seconds(name: str, value: Any) -> float:
+    _need(_number(name, value) >= 0, name, value, "a number of seconds")
+    return float(value)
+
+
+def _lease(name: str, value: Any) -> Lease:
+    return Lease(**_fields(name, value, dict.fromkeys(Lease._fields, _seconds)))
+
+
+def _command(name: str, value: Any) -> Command:
+    return Command(**_fields(name, value, _COMMAND))
+
+
+def _entry(name: str, value: Any) -> Entry:
+    _need(isinstance(value, list) and len(value) == len(_ENTRY), name, value, "[number, kind, execution, data, line]")
+    return Entry(*(read(field, item) for (field, read), item in zip(_ENTRY.items(), value, strict=True)))
+
+
+def _phases(name: str, value: Any) -> dict[str, str]:
+    return {key: _text(key, item) for key, item in _mapping(name, value).items()}
+
+
+def _execution_ids(name: str, value: Any) -> tuple[str, ...]:
+    return tuple(_texts(name, value))
+
+
+_COMMAND = {"kind": _text, "execution": _text, "reason": _maybe(_reason), "number": _number}
+_ENTRY: Mapping[str, Callable[[str, Any], Any]] = {
+    "number": _natural, "kind": _text, "execution": _text, "data": _mapping, "line": _natural,
+}  # fmt: skip
+_REQUEST: Mapping[str, Callable[[str, Any], Any]] = {
+    "session": _text, "seq": _natural, "agent": _text, "stamp": _maybe(_number), "lease": _lease,
+    "acknowledged": _natural, "expected": _maybe(_execution_ids), "commands": _each(_command),
+}  # fmt: skip
+_REPLY: Mapping[str, Callable[[str, Any], Any]] = {
+    "session": _text, "agent": _text, "stamp": _number, "entries": _each(_entry), "executions": _phases,
+    "last": _natural, "after": _natural,
+}  # fmt: skip

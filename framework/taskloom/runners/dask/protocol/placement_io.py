@@ -1,6 +1,6 @@
 """The inputs and actions of `Placement`, the machine of one session in the program.
 
-placement = Placement(session, lease, random_id)
+placement = Placement(session, lease)
 actions = placement.handle(input, now)      # `now`: monotonic seconds of the program's host
 placement.next_deadline()                   # inf for none
 """
@@ -15,9 +15,9 @@ from taskloom.runners.dask.protocol.messages import Reply, Request
 
 __all__ = [
     "Action", "CancelRequested", "ClusterBack", "ClusterLost", "CommandRequested", "DropTask", "Ended", "FutureEnded",
-    "Input", "LinesDropped", "Lost", "Placed", "PlaceRun", "Reachable", "Released", "Replied", "Reported", "RequestFailed", "SendRequest",
-    "SessionClosed", "StartFailed", "SubmitTask", "Tick", "Unreachable", "WithdrawTask", "Worker", "WorkerJoined",
-    "WorkerLeft",
+    "Input", "LinesDropped", "Lost", "PlaceRun", "Placed", "Reachable", "Released", "Replied", "Reported",
+    "RequestFailed", "SendRequest", "SessionClosed", "StartFailed", "SubmitTask", "Tick", "Unreachable",
+    "WithdrawTask", "Worker", "WorkerJoined", "WorkerLeft",
 ]  # fmt: skip
 
 
@@ -168,7 +168,7 @@ class Placed(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """The run's processes have sent a message (a JSON object of `taskloom.runners.dask.reports`); each once, in order."""
+    """The run's processes have sent a message (JSON data of `taskloom.runners.dask.reports`). Each once, in order."""
 
     run: str
     data: Mapping[str, Any]
@@ -178,7 +178,7 @@ class LinesDropped(NamedTuple):
     """So many log lines of runs on this worker were dropped there, because the program did not take them in time."""
 
     worker: Worker
-    count: int
+    lines: int
 
 
 class Unreachable(NamedTuple):
@@ -210,7 +210,7 @@ class Ended(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Nobody can confirm that the run has ended. Whatever is left of it has stopped by `stopped_by`, in monotonic
+    """It cannot be confirmed that the run has ended. Whatever is left of it has stopped by `stopped_by`, in monotonic
     seconds of the program's host."""
 
     run: str
@@ -225,6 +225,6 @@ class Released(NamedTuple):
 
 
 Action = (
-    SubmitTask | WithdrawTask | DropTask | SendRequest | Placed | Reported | LinesDropped | Unreachable | Reachable | StartFailed
-    | Ended | Lost | Released
+    SubmitTask | WithdrawTask | DropTask | SendRequest | Placed | Reported | LinesDropped | Unreachable | Reachable
+    | StartFailed | Ended | Lost | Released
 )  # fmt: skip

@@ -1,0 +1,177 @@
+"""The routes for monitoring, with a real scheduler; and what clients get that nothing is known of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.support.asked_api import AskedApi, awaited, hold, request_of, until_stopped
+from tests.support.watched_scheduler import WatchedScheduler
+
+from taskloom.control import probes
+from taskloom.control.exchange import Deferred, Reply
+from taskloom.control.liveness import LATE_SECONDS
+from taskloom.core.events import EventName
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "")
+PATHS = ("/metrics", "/livez", "/readyz")
+
+
+class HeldScheduler(WatchedScheduler):
+    """A scheduler whose thread waits, from `hold` until `release`."""
+
+    def hold(self) -> None:
+        """Return once the thread waits."""
+        is_held, self._may_go = threading.Event(), threading.Event()
+
+        def wait(_: object) -> None:
+            is_held.set()
+            self._may_go.wait(20.0)
+
+        self.request_snapshot(wait, ())
+        assert is_held.wait(20.0)
+
+    def release(self) -> None:
+        self._may_go.set()
+
+
+@pytest.fixture
+def scheduler() -> Iterator[HeldScheduler]:
+    watched = HeldScheduler(log=False)
+    yield watched
+    watched.finish()
+
+
+@pytest.fixture
+def asked(scheduler: HeldScheduler) -> AskedApi:
+    scheduler.add_function("db", until_stopped, announces_ready=True)
+    scheduler.add_function("later", until_stopped, delay=3600.0)
+    return AskedApi(scheduler)
+
+
+def ask(asked: AskedApi, path: str, **query: str) -> tuple[int, str | None]:
+    reply = awaited(asked.answer("GET", path, query))
+    return reply.status, reply.text
+
+
+def ask_in_public(asked: AskedApi, path: str, method: str = "GET", **query: str) -> Reply:
+    return awaited(asked.api.answer_in_public(request_of(method, path, query)))
+
+
+def test_a_program_lives_before_it_is_ready_and_while_it_stops(scheduler: HeldScheduler, asked: AskedApi) -> None:
+    assert ask(asked, "/livez") == (200, "ok\n")
+    scheduler.start()
+    assert ask(asked, "/livez") == (200, "ok\n")
+    scheduler.stop()
+    assert ask(asked, "/livez") == (200, "ok\n")
+
+
+def test_a_program_is_ready_in_one_word(scheduler: HeldScheduler, asked: AskedApi) -> None:
+    may_end = threading.Event()
+    scheduler.add_function("slow", hold(may_end), daemon=True)
+    assert ask(asked, "/readyz") == (503, "waiting\n")
+    scheduler.job("db").stop()
+    scheduler.start()
+    scheduler.wait_for(EventName.READY, "slow")
+    assert ask(asked, "/readyz") == (200, "ready\n")
+
+    scheduler.request_stop(20.0)
+
+    assert ask(asked, "/readyz") == (503, "stopping\n")
+    may_end.set()
+
+
+def test_a_verbose_probe_lists_the_jobs_that_count(asked: AskedApi) -> None:
+    for verbose in ("", "true"):
+        status, text = ask(asked, "/readyz", verbose=verbose)
+        assert (status, text) == (503, "[-]job db not ready\nreadyz check failed\n")
+    assert ask(asked, "/readyz", verbose="false") == (503, "waiting\n")
+    assert asked.refused("GET", "/readyz", {"verbose": "yes"}) == (
+        400,
+        "invalid-query",
+        "cannot use 'yes' as verbose in the query; expected one of true, false",
+    )
+
+
+def test_health_says_it_as_data(scheduler: HeldScheduler, asked: AskedApi) -> None:
+    reply = awaited(asked.answer("GET", "/v1/health"))
+
+    assert {**reply.body, "start": ""} == {
+        "start": "",
+        "live": True,
+        "late": 0.0,
+        "ready": False,
+        "text": "waiting for db",
+        "missing": ["db"],
+    }
+
+
+def test_no_route_waits_for_the_thread_of_the_scheduler(scheduler: HeldScheduler, asked: AskedApi) -> None:
+    scheduler.hold()
+    answers = {path: asked.answer("GET", path) for path in (*PATHS, "/v1/health")}
+
+    for answer in answers.values():
+        assert isinstance(answer, Deferred)
+        assert answer.reply is None
+        answer.expire(answer.deadline)
+
+    replies = {path: awaited(answer) for path, answer in answers.items()}
+    scheduler.release()
+    assert (replies["/livez"].status, replies["/readyz"].status, replies["/metrics"].status) == (200, 503, 503)
+    assert replies["/metrics"].text == "the scheduler's thread has not answered for 5s\n"
+    assert replies["/v1/health"].body["live"] is True
+    assert replies["/v1/health"].body["ready"] is False
+
+
+def test_a_thread_that_is_late_by_more_than_ten_seconds_is_dead() -> None:
+    assert probes._live_although_late(LATE_SECONDS).status == 200
+    assert probes._live_although_late(LATE_SECONDS + 0.1) == probes._text(503, "late")
+
+
+def test_without_the_package_metrics_are_refused_with_the_line_that_installs_it(
+    asked: AskedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "taskloom.control.metrics.exposition", None)
+
+    assert asked.refused("GET", "/metrics") == (
+        501,
+        "no-metrics",
+        "cannot give metrics: the package prometheus-client is not installed; pip install 'taskloom[metrics]'",
+    )
+
+
+# -- in public
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", PATHS)
+def test_in_public_only_get_and_head_are_allowed(asked: AskedApi, method: str, path: str) -> None:
+    before = asked.scheduler.last_seq
+    reply = ask_in_public(asked, path, method)
+
+    if method in ("GET", "HEAD"):
+        assert reply.status == (503 if path == "/readyz" else 200)
+    else:
+        assert reply.status == 405
+        assert reply.headers["allow"] == "GET, HEAD"
+        assert reply.text == f"cannot use method {method!r} for {path}; allowed: GET, HEAD\n"
+    assert asked.scheduler.last_seq == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "path", ["/", "", "/v1", "/v1/jobs", "/v1/jobs/db/stop", "/v1/shutdown", "/v1/health", "/metrics/", "/Livez", "*"]
+)
+def test_in_public_there_is_nothing_else(asked: AskedApi, method: str, path: str) -> None:
+    reply = ask_in_public(asked, path, method)
+
+    assert reply.status == 404
+    assert reply.text == f"cannot find {path!r}; expected one of /metrics, /livez, /readyz\n"
+    assert asked.scheduler.stop_reason is None
+
+
+def test_in_public_no_probe_names_a_job(asked: AskedApi) -> None:
+    for query in ({}, {"verbose": ""}, {"verbose": "true"}, {"nonsense": "x"}):
+        assert ask_in_public(asked, "/readyz", **query).text == "waiting\n"
+        assert ask_in_public(asked, "/livez", **query).text == "ok\n"
