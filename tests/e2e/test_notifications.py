@@ -75,9 +75,8 @@ def test_a_dead_endpoint_is_shown_by_status(start_program: Start, taskloom_cli: 
         program.send(signal.SIGTERM)
         program.end()
 
-    assert (
-        f"notifications cannot be sent to webhook 127.0.0.1:{server.port}: HTTP 404 Gone; 1 notification lost\n"
-        in (shown.stdout)
+    assert f"notifications cannot be sent to webhook 127.0.0.1:{server.port}: HTTP 404 Gone; 1 notification lost\n" in (
+        shown.stdout
     )
 
 

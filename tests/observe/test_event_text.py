@@ -94,6 +94,32 @@ def instant(seconds: float) -> str:
             "WARNING",
         ),
         (
+            event(EventName.BLOCKED, data={"until": instant(30)}),
+            "the lost run may still be executing; no new run starts until 12:07:10, or until its end is confirmed",
+            "WARNING",
+        ),
+        (
+            event(EventName.RELEASED, seconds=30.0, data={"confirmed": False}),
+            "nothing is left of the lost run after 30.0 s: its time is over",
+            "INFO",
+        ),
+        (
+            event(EventName.RELEASED, seconds=2.0, data={"confirmed": True}),
+            "nothing is left of the lost run after 2.0 s: its end is confirmed",
+            "INFO",
+        ),
+        (
+            event(EventName.PLACED, data={"host": "node3", "worker": "w1", "pid": 7}),
+            "executes on node3 (worker w1, process 7)",
+            "INFO",
+        ),
+        (
+            event(EventName.UNREACHABLE, data={"since": instant(-20)}),
+            "unreachable: nothing heard of its worker since 12:06:20; it may still be executing",
+            "WARNING",
+        ),
+        (event(EventName.REACHABLE, seconds=21.0), "reachable again after 21.0 s", "INFO"),
+        (
             event(EventName.LATE_EXIT, seconds=2.0, data={"otherwise": "kill"}),
             "the abandoned run has ended, 2.0 s late",
             "WARNING",
@@ -129,7 +155,7 @@ def instant(seconds: float) -> str:
         ),
         (
             event(EventName.MISSED, data={"instant": instant(-1), "count": 1, "why": "blocked"}),
-            "missed the firing at 12:06:39: the thread of an abandoned run is still alive",
+            "missed the firing at 12:06:39: an abandoned or lost run may still be executing",
             "WARNING",
         ),
         (event(EventName.UNRESPONSIVE, data={"poll_age": 12.34}), "unresponsive: no poll for 12.3 s", "WARNING"),
@@ -172,6 +198,7 @@ def test_an_event_has_a_log_line(event_: Event, message: str, level: str) -> Non
 
 def test_every_event_has_a_line_or_is_known_to_be_silent() -> None:
     data = {"within": 5, "callback": "terminate", "why": "late", "instant": instant(0), "count": 1, "poll_age": 1.0}
+    data |= {"host": "node3", "worker": "w1", "pid": 7}
     with_line = {name for name in EventName if describe(event(name, data=data)) is not None}
 
     assert set(EventName) - with_line == SILENT

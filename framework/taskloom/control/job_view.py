@@ -24,6 +24,7 @@ def is_wrong(status: JobStatus) -> bool:
         or report.is_overdue
         or report.is_flapping
         or report.is_unresponsive
+        or report.unreachable_since is not None
         or report.state is JobState.BLOCKED
         or (
             report.state is JobState.SKIPPED

@@ -10,7 +10,8 @@ from typing import TypeVar
 from taskloom.control.client_errors import BadReply
 from taskloom.control.reply_fields import Fields
 from taskloom.core.model import ErrorInfo, Hold, JobState, Otherwise, Outcome, Reason, ReasonKind, WaitingFor
-from taskloom.core.report import JobReport, Killed, StopReport, Survivor
+from taskloom.core.report import JobReport, Killed, Lost, StopReport, Survivor
+from taskloom.core.run_reports import Whereabouts
 from taskloom.runners import ProcessInfo
 from taskloom.scheduler.handles import JobStatus
 
@@ -28,6 +29,7 @@ def stop_report_of(data: Fields) -> StopReport:
         jobs=tuple(status.report for status in statuses_of(data)),
         survivors=tuple(map(_survivor, data.objects("survivors"))),
         killed=tuple(map(_killed, data.objects("killed"))),
+        lost=tuple(map(_lost, data.objects("lost"))) if data.has("lost") else (),
     )
 
 
@@ -92,6 +94,9 @@ def _job_report(job: Fields) -> JobReport:
         labels=tuple(job.texts("labels")),
         holds=_holds(job),
         paused_since=_instant(job.text("paused_since")),
+        whereabouts=_whereabouts(job.object("whereabouts")) if job.has("whereabouts") else None,
+        unreachable_since=_instant(job.text("unreachable_since")),
+        blocked_until=_instant(job.text("blocked_until")),
     )
 
 
@@ -119,11 +124,22 @@ def _survivor(data: Fields) -> Survivor:
         waited=data.number("waited") or 0.0,
         otherwise=_member(Otherwise, data.text("otherwise")),
         callbacks=tuple(data.texts("callbacks")),
+        host=data.text("host"),
     )
 
 
 def _killed(data: Fields) -> Killed:
     return Killed(data.text("job"), data.text("run"), data.text("how"))
+
+
+def _lost(data: Fields) -> Lost:
+    return Lost(
+        data.text("job"), data.text("run"), data.text("host"), data.text("worker"), data.number("seconds") or 0.0
+    )
+
+
+def _whereabouts(data: Fields) -> Whereabouts:
+    return Whereabouts(data.text("host"), data.text("worker"), data.count("pid"))
 
 
 def _reason(text: str) -> Reason | None:

@@ -75,6 +75,11 @@ _PROCESS: Mapping[str, Schema] = {
     "state": {"type": "string", "enum": ["running", "sleeping", "stopped"]},
 }
 
+_PLACE: Mapping[str, Schema] = {
+    "host": _or_null({**_TEXT, "description": "The machine on which it executes; null if that is this one."}),
+    "worker": _or_null({**_TEXT, "description": "The worker of the cluster there."}),
+}
+
 _STATUS = _object(
     "The status of one job.",
     {
@@ -107,6 +112,16 @@ _STATUS = _object(
         "family": _text("The name in the declaration: that of the job, or of all its replicas."),
         "replica": _COUNT,
         "labels": _list(_TEXT),
+        "whereabouts": _or_null(
+            _object(
+                "The place of its last run, if that executes elsewhere, or did.",
+                {"host": _TEXT, "worker": _TEXT, "pid": {**_COUNT, "description": "0 while it is not known."}},
+            )
+        ),
+        "unreachable_since": _or_null({**_INSTANT, "description": "Since when nothing is heard of its run."}),
+        "blocked_until": _or_null(
+            {**_INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
+        ),
         "poll_age": _or_null(_SECONDS),
         "worst_gap": _or_null(_SECONDS),
         "wakeable": _FLAG,
@@ -292,7 +307,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Problem": _PROBLEM,
     "Processes": _object(
         "The runs that are in processes of their own.",
-        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PROCESS}))},
+        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PLACE, **_PROCESS}))},
     ),
     "Program": _object(
         "The program.",
@@ -357,6 +372,7 @@ SCHEMAS: Mapping[str, Schema] = {
                         "poll_age": _or_null(_SECONDS),
                         "runner": _TEXT,
                         "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
+                        **_PLACE,
                         "text": _TEXT,
                     },
                 )
@@ -373,6 +389,12 @@ SCHEMAS: Mapping[str, Schema] = {
             "jobs": _list({"type": "object"}),
             "survivors": _list({"type": "object"}),
             "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
+            "lost": _list(
+                _object(
+                    "A lost run of which something may still be executing, for so many seconds at most.",
+                    {"job": _NAME, "run": _RUN, "host": _TEXT, "worker": _TEXT, "seconds": _or_null(_SECONDS)},
+                )
+            ),
             "threads_left": _list({"type": "object"}),
             "processes_left": _list({"type": "object"}),
         },

@@ -100,8 +100,8 @@ class EventName(FastEnum):
     REACHABLE = "reachable"
     """Signals that an unreachable run is heard of again, after `seconds`."""
     RELEASED = "released"
-    """Signals that nothing is left of a lost run any more, `seconds` after its end; `data` has `confirmed`: whether that
-    was found out, or its time is over."""
+    """Signals that nothing is left of a lost run any more, `seconds` after its end; `data` has `confirmed`: true if its
+    runner has found that out, false if its time is over."""
     UNRESPONSIVE = "unresponsive"
     """Signals that the run has not polled for longer than its watchdog allows; `data` has the poll age, and how the
     runner found out if not by that."""

@@ -7,8 +7,8 @@ the job is BLOCKED, as after an abandoned run: no other run of it begins, and a 
 Unlike an abandoned thread, this is over at a known time. So a pending restart keeps the program alive, and its delay
 counts from the loss: it comes at the later of both times. A confirmation of the runner may come earlier, or too late.
 
-A lost run of which nothing can be left blocks nothing (`Lifecycle._end`). An abandoned run that is lost later exits late
-when its time is over.
+A lost run of which nothing can be left blocks nothing (`Lifecycle._end`). An abandoned run that is lost later exits
+late when its time is over.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class RunRecord:
     killed: Moment | None = None
     # When the watchdog found that the run does not poll.
     unresponsive: Moment | None = None
-    # Where it executes, if elsewhere; whether its process there is known; and since when nothing is heard of it.
+    # If it executes elsewhere: the place, whether its process there is known, and since when nothing is heard of it.
     whereabouts: Whereabouts | None = None
     is_process_known: bool = False
     unreachable: Moment | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -12,7 +12,6 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import (
     ErrorInfo,
     Hold,
-    How,
     JobSpec,
     JobState,
     Moment,
@@ -23,13 +22,24 @@ from taskloom.core.model import (
     StartMode,
     WaitingFor,
 )
-from taskloom.core.records import JobRecord, RunRecord
-from taskloom.text import duration, finite, first_of, measured, plural
+from taskloom.core.records import JobRecord
+from taskloom.core.run_reports import Whereabouts
+from taskloom.core.survivors import (
+    Killed,
+    Lost,
+    Survivor,
+    find_killed,
+    find_lost,
+    killed_text,
+    make_survivor,
+)
+from taskloom.text import finite, measured, plural
 
 __all__ = [
     "ExitCode",
     "JobReport",
     "Killed",
+    "Lost",
     "StopReport",
     "Survivor",
     "exit_code",
@@ -41,8 +51,6 @@ __all__ = [
 ]
 
 _VERBS = {Hold.PAUSED: "pause", Hold.STOPPED: "stop"}
-# More names than these make a line too long to read.
-_MOST_NAMED = 5
 _TIMED = (WaitingFor.DELAY, WaitingFor.BACKOFF)
 # The same number on every system; the module `signal` is not imported into the core.
 _SIGINT = 2
@@ -69,58 +77,6 @@ class ExitCode(IntEnum):
     """Any other end, including a stop by SIGTERM."""
     BUG = 70
     """A bug in Taskloom."""
-
-
-@dataclass(frozen=True, slots=True)
-class Survivor:
-    """A run that outlived its join policy and was alive when the shutdown ended. All times are in seconds."""
-
-    job: str
-    run: str
-    where: str
-    """The place of its thread when its `within` was over, as `file:line in function`; "" if unknown."""
-    stack: str
-    poll_age: float | None
-    """Seconds since its last poll then, or since its start if it never polled; None if unknown."""
-    within: float
-    waited: float
-    """Seconds from the request to stop until the end of the shutdown."""
-    otherwise: Otherwise
-    callbacks: tuple[str, ...] = ()
-    """The errors of its callbacks."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return {
-            **asdict(self),
-            "poll_age": finite(self.poll_age),
-            "within": finite(self.within),
-            "waited": finite(self.waited),
-            "otherwise": self.otherwise.value,
-            "callbacks": list(self.callbacks),
-        }
-
-    def __str__(self) -> str:
-        within, where = duration(self.within, is_rounded=True), self.where or "an unknown place"
-        how = "not ended by SIGKILL" if self.otherwise is Otherwise.KILL else self.otherwise.value
-        return f"{self.job}: {how} after {within}, at {where}"
-
-
-@dataclass(frozen=True, slots=True)
-class Killed:
-    """A run that a stop ended by TERM or KILL."""
-
-    job: str
-    run: str
-    how: str
-    """Such as `SIGKILL after 10.0 s`; "" if its runner did not say."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return f"{self.job} ({self.how})" if self.how else self.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +128,12 @@ class JobReport:
     """How users hold it back, and why; None or empty if they do not."""
     paused_since: float | None = None
     """Since when its schedule is paused, in seconds since the epoch: perhaps since an earlier start of the program."""
+    whereabouts: Whereabouts | None = None
+    """The place of its last run, if that executes elsewhere, or did; None while it is not known."""
+    unreachable_since: float | None = None
+    """Since when nothing is heard of its run, in seconds since the epoch."""
+    blocked_until: float | None = None
+    """When nothing is left of the lost run that blocks it, at the latest, in seconds since the epoch."""
 
     @property
     def is_paused(self) -> bool:
@@ -200,6 +162,7 @@ class JobReport:
             "ready": self.is_ready,
             "overdue": self.is_overdue,
             "unresponsive": self.is_unresponsive,
+            "unreachable": self.unreachable_since is not None,
             "flapping": self.is_flapping,
             "gave up": self.has_given_up,
             "paused": Hold.PAUSED in holds,
@@ -228,17 +191,20 @@ class JobReport:
             "missed": self.missed,
             "waits_for": self.waits_for or None,
             "due_in": finite(self.due_in),
-            "next_firing": None if self.next_firing is None else format_wall(self.next_firing),
+            "next_firing": _instant(self.next_firing),
             "failed": self.has_failed,
             "marks": list(self.marks),
             "paused": self.is_paused,
-            "paused_since": None if self.paused_since is None else format_wall(self.paused_since),
+            "paused_since": _instant(self.paused_since),
             "held": self.held or None,
             "start": self.starts.value,
             "within": finite(self.within),
             "family": self.family,
             "replica": self.replica,
             "labels": list(self.labels),
+            "whereabouts": self.whereabouts._asdict() if self.whereabouts is not None else None,
+            "unreachable_since": _instant(self.unreachable_since),
+            "blocked_until": _instant(self.blocked_until),
         }
 
 
@@ -252,6 +218,8 @@ class StopReport:
     survivors: tuple[Survivor, ...]
     killed: tuple[Killed, ...] = ()
     """The runs that the shutdown ended by TERM or KILL, in the order of their jobs."""
+    lost: tuple[Lost, ...] = ()
+    """The lost runs of which something may still be executing; their outcome is known, so they are no survivors."""
 
     @property
     def is_clean(self) -> bool:
@@ -272,17 +240,18 @@ class StopReport:
             "jobs": [job.as_dict() for job in self.jobs],
             "survivors": [survivor.as_dict() for survivor in self.survivors],
             "killed": [killed.as_dict() for killed in self.killed],
+            "lost": [lost.as_dict() for lost in self.lost],
         }
 
     def __str__(self) -> str:
         head = f"stopped {plural(len(self.jobs), 'job')} in {measured(self.seconds)} ({self.reason})"
         killed = [f"  {killed_text(self.killed)}"] if self.killed else []
-        return "\n".join([head, *killed, *(f"  survivor: {survivor}" for survivor in self.survivors)])
+        left = [*(f"  survivor: {survivor}" for survivor in self.survivors), *(f"  {lost}" for lost in self.lost)]
+        return "\n".join([head, *killed, *left])
 
 
-def killed_text(killed: Sequence[Killed]) -> str:
-    """Return which runs were killed and how: `killed 2 runs: a (SIGKILL after 10.0 s), b`."""
-    return f"killed {plural(len(killed), 'run')}: {first_of([str(each) for each in killed], _MOST_NAMED)}"
+def _instant(wall: float | None) -> str | None:
+    return None if wall is None else format_wall(wall)
 
 
 def held_by(hold: Hold, reason: Reason) -> str:
@@ -356,6 +325,9 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "labels": job.spec.labels,
         "holds": job.holds,
         "paused_since": job.hold_beginnings[Hold.PAUSED].at.wall if job.is_paused else None,
+        "whereabouts": run.whereabouts if run is not None else None,
+        "unreachable_since": run.unreachable.wall if run is not None and run.unreachable and not run.ended else None,
+        "blocked_until": run.stopped_by.wall if run is not None and run is job.run and run.stopped_by else None,
     }
 
 
@@ -372,37 +344,7 @@ def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:
         reason=core.shutdown.reason,
         seconds=seconds,
         jobs=tuple(make_job_report(core, job, moment) for job in core.jobs.values()),
-        survivors=tuple(_make_survivor(run, now) for run in core.runs.values()),
-        killed=tuple(_killed(core, requested.mono if requested else now)),
+        survivors=tuple(make_survivor(run, now) for run in core.runs.values()),
+        killed=tuple(find_killed(core, requested.mono if requested else now)),
+        lost=tuple(find_lost(core, now)),
     )
-
-
-def _killed(core: Lifecycle, since: float) -> Iterator[Killed]:
-    for job in core.jobs.values():
-        run = job.last_run
-        if run is None or run.how is not How.KILLED or run.reason is None:
-            continue
-        if run.ended is not None and run.ended.mono >= since:
-            yield Killed(job.spec.name, run.id, str(run.error) if run.error is not None else "")
-
-
-def _make_survivor(run: RunRecord, now: float) -> Survivor:
-    captured, requested = run.captured, run.requested.mono if run.requested else now
-    return Survivor(
-        job=run.job.spec.name,
-        run=run.id,
-        where=captured.where if captured else "",
-        stack=captured.stack if captured else "",
-        poll_age=captured.poll_age if captured else None,
-        within=round(run.overdue_at - requested, 6) if run.spec.join.is_awaited else 0.0,
-        waited=round(now - requested, 6),
-        otherwise=_treatment(run),
-        callbacks=run.failed_callbacks + (captured.callbacks if captured else ()),
-    )
-
-
-def _treatment(run: RunRecord) -> Otherwise:
-    """Return what the stop has done about a run that outlived its policy."""
-    if run.killed is not None:
-        return Otherwise.KILL
-    return Otherwise.ABANDON if run.outcome is Outcome.ABANDONED else run.job.spec.join.otherwise

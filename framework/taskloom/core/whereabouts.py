@@ -1,4 +1,4 @@
-"""Where runs execute, and whether their workers are heard of. Both are marks on a run, and change no state."""
+"""The places of runs that execute elsewhere, and whether their workers are heard of: marks, which change no state."""
 
 from __future__ import annotations
 

@@ -101,6 +101,9 @@ def _run_facts(core: Lifecycle, run: RunRecord, now: Moment) -> RunFacts:
         instant=run.due.wall if run.due is not None else None,
         is_made_up=run.due is not None and run.due.is_made_up,
         is_recorded=run.is_recorded,
+        whereabouts=run.whereabouts,
+        unreachable_ago=ago(run.unreachable) if is_live else None,
+        lost_left=_limit(run.stopped_by.mono, now.mono) if run is run.job.lost_run and run.stopped_by else None,
     )
 
 

@@ -15,6 +15,7 @@ from taskloom.core.model import ErrorInfo, Hold, JobSpec, JobState, Moment, Outc
 from taskloom.core.policies import Condition
 from taskloom.core.records import FollowUp
 from taskloom.core.report import JobReport
+from taskloom.core.run_reports import Whereabouts
 from taskloom.core.waits import RestartWait
 from taskloom.text import finite, plain
 
@@ -98,6 +99,12 @@ class RunFacts:
     """Whether that instant passed while the program was down."""
     is_recorded: bool = True
     """Whether the history has that instant, so that it starts no second run after a crash."""
+    whereabouts: Whereabouts | None = None
+    """Its place, if it executes elsewhere and that is known."""
+    unreachable_ago: float | None = None
+    """Since when nothing is heard of its worker."""
+    lost_left: float | None = None
+    """How long it blocks its job at most: something of the lost run may still be executing."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -122,6 +129,9 @@ class RunFacts:
             "instant": format_wall(self.instant) if self.instant is not None else None,
             "made_up": self.is_made_up,
             "unrecorded": not self.is_recorded,
+            "whereabouts": self.whereabouts._asdict() if self.whereabouts is not None else None,
+            "unreachable_ago": finite(self.unreachable_ago),
+            "lost_left": finite(self.lost_left),
         }
 
 

@@ -29,8 +29,8 @@ FLAPPING_RESTARTS, FLAPPING_SECONDS = 5, 60.0
 MISSED_CAUSES = {"late", "overlap", "blocked", "paused", "down", "stopping"}
 # The handlers of these events get the run, too.
 OF_LIVE_RUNS = {
-    "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive", "responsive", "placed",
-    "unreachable", "reachable",
+    "started", "ready", "cancel_requested", "stop_overdue", "ended", "late_exit", "unresponsive", "responsive",
+    "placed", "unreachable", "reachable",
 }  # fmt: skip
 
 

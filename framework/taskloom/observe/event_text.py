@@ -20,7 +20,7 @@ STARTED = "started"
 _WHY_MISSED = {
     "late": "too late to make up for",
     "overlap": "the previous run was still running",
-    "blocked": "the thread of an abandoned run is still alive",
+    "blocked": "an abandoned or lost run may still be executing",
     "paused": "the job is paused",
     "down": "the program was down",
     "stopping": "its stop began before its run",
@@ -97,6 +97,29 @@ def _executing(event: Event) -> str:
     return "abandoned run" if is_killed else "thread of the abandoned run"
 
 
+def _placed(event: Event) -> LogLine | None:
+    """Say where the run is, once its process is known: one line a run."""
+    host, worker, pid = (event.data.get(name) for name in ("host", "worker", "pid"))
+    if not pid:
+        return None
+    return LogLine(printable(f"executes on {host} (worker {worker}, process {pid})"), kind="runs were placed")
+
+
+def _unreachable(event: Event) -> LogLine:
+    since = _instant(str(event.data.get("since", "")), event.at)
+    return LogLine(
+        f"unreachable: nothing heard of its worker since {since}; it may still be executing",
+        "WARNING",
+        "runs became unreachable",
+    )
+
+
+def _released(event: Event) -> LogLine:
+    after, is_confirmed = measured(event.seconds or 0.0), event.data.get("confirmed")
+    how = "its end is confirmed" if is_confirmed else "its time is over"
+    return LogLine(f"nothing is left of the lost run after {after}: {how}", kind="lost runs were released")
+
+
 def _silence(event: Event) -> str:
     """Return how it was found out that a run does not respond: by its polls, unless its runner says otherwise."""
     because = event.data.get("because")
@@ -150,6 +173,12 @@ _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.RESPONSIVE: lambda event: LogLine(
         f"responsive again after {measured(event.seconds or 0.0)}", kind="runs became responsive again"
     ),
+    EventName.PLACED: _placed,
+    EventName.UNREACHABLE: _unreachable,
+    EventName.REACHABLE: lambda event: LogLine(
+        f"reachable again after {measured(event.seconds or 0.0)}", kind="runs became reachable again"
+    ),
+    EventName.RELEASED: _released,
     EventName.RELOAD_WAITING: _reload_waiting,
     EventName.JOB_REMOVED: lambda _: LogLine("removed", kind="jobs were removed"),
 }

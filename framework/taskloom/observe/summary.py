@@ -33,7 +33,8 @@ class _Column(NamedTuple):
 def summary(report: StopReport, jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
     """Return the summary of a program that has ended. `line_width` and `mark` are those of `job_table`."""
     killed = [f"\n{printable(killed_text(report.killed))}"] if report.killed else []
-    return "\n".join([job_table(jobs, line_width, mark), *killed, *map(_survivor, report.survivors)]) + "\n"
+    lost = [f"\n{printable(str(each))}" for each in report.lost]
+    return "\n".join([job_table(jobs, line_width, mark), *killed, *map(_survivor, report.survivors), *lost]) + "\n"
 
 
 def job_table(jobs: Sequence[JobStatus], line_width: int | None = None, mark: str = "…") -> str:
@@ -131,7 +132,8 @@ def _survivor(survivor: Survivor) -> str:
     within = duration(survivor.within, is_rounded=True)
     killed = "; SIGKILL did not end it" if survivor.otherwise is Otherwise.KILL else ""
     lines = [f"{head} (within {within}, otherwise {survivor.otherwise.value}{killed})"]
-    lines.append(f"  at {printable(survivor.where) or 'an unknown place'}")
+    host = f" on {printable(survivor.host)}" if survivor.host else ""
+    lines.append(f"  at {printable(survivor.where) or 'an unknown place'}{host}")
     if survivor.poll_age is not None:
         lines.append(f"  no poll for {measured(survivor.poll_age)} at that time")
     lines.extend(f"  {printable(text)}" for text in survivor.callbacks)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 from taskloom.core.events import FAILURE_OUTCOMES, Event, EventName
 from taskloom.core.model import Otherwise, Outcome, Reason, ReasonKind
-from taskloom.text import duration, first_of, measured, printable
+from taskloom.text import duration, first_of, local_time, measured, printable
 
 __all__ = ["MOST_NAMED", "LogLine", "describe_failure", "reason_text"]
 
@@ -63,6 +64,14 @@ def _overdue(event: Event) -> LogLine:
     return LogLine(message, "WARNING" if is_killed else "ERROR", "runs did not stop in time")
 
 
+def _blocked(event: Event) -> LogLine:
+    if "until" not in event.data:
+        return LogLine(f"abandoned: {_left(event)}; no new run starts until it ends", "WARNING", "runs were abandoned")
+    until = local_time(datetime.fromisoformat(event.data["until"]).timestamp(), event.at)
+    text = f"the lost run may still be executing; no new run starts until {until}, or until its end is confirmed"
+    return LogLine(text, "WARNING", "runs were lost")
+
+
 def _left(event: Event) -> str:
     is_killed = event.data.get("otherwise") == Otherwise.KILL.value
     return "SIGKILL has not ended it" if is_killed else "its thread is still running"
@@ -78,9 +87,7 @@ def _reload_overdue(event: Event) -> LogLine:
 _DESCRIBERS: dict[EventName, Callable[[Event], LogLine | None]] = {
     EventName.ENDED: _ended,
     EventName.STOP_OVERDUE: _overdue,
-    EventName.BLOCKED: lambda event: LogLine(
-        f"abandoned: {_left(event)}; no new run starts until it ends", "WARNING", "runs were abandoned"
-    ),
+    EventName.BLOCKED: _blocked,
     EventName.GAVE_UP: lambda event: LogLine(
         printable(f"gave up: {event.data.get('why', 'no restart follows')}"), "ERROR", "jobs gave up"
     ),

@@ -21,12 +21,15 @@ from taskloom.scheduler.why_words import (
     join,
     last_failure,
     names,
+    on_host,
     satisfied,
 )
 from taskloom.text import duration, rough
 
 __all__ = ["Heads", "in_brackets", "rests_stopped", "waits_for"]
 
+CLUSTER = "dask"
+"""The runner whose runs wait for a slot elsewhere before they begin."""
 # More conditions than these make a sentence too long to read.
 _MOST_CONDITIONS = 3
 
@@ -91,9 +94,11 @@ class Heads:
         if run is None:
             return f"{job.name} is running"
         if run.started_ago is None:
-            queued, not_begun = self._clock.ago(run.queued_ago), f"its {body(job)} has not begun it yet"
-            return f"{job.name} is being started: run {run.id} was queued {queued}, and {not_begun}"
-        if run.unresponsive_ago is not None:
+            queued = self._clock.ago(run.queued_ago)
+            return f"{job.name} is being started: run {run.id} was queued {queued}, and {_not_begun(job, run)}"
+        if run.unreachable_ago is not None:
+            state = f"has been unreachable for {rough(run.unreachable_ago)}, and may still be executing"
+        elif run.unresponsive_ago is not None:
             state = f"is running, but has been unresponsive for {rough(run.unresponsive_ago)}"
         elif run.ready_ago is None:
             state = "is running, but is not ready yet"
@@ -129,6 +134,10 @@ class Heads:
     def _blocked(self, job: JobFacts, _: Condition | None) -> str:
         if job.run is None:
             return f"{job.name} cannot run: the {body(job)} of its abandoned run is still alive"
+        if job.run.lost_left is not None:
+            left = f"may still be executing{on_host(job.run)}, for {rough(job.run.lost_left)} more at most"
+            lost = how_it_ended(job.run, self._clock)
+            return f"{job.name} cannot run: its run {job.run.id} {left}; it {lost}"
         head = f"{job.name} cannot run: the {body(job)} of its abandoned run {job.run.id} is still alive"
         if job.run.ended_ago is None:
             return head
@@ -159,6 +168,13 @@ _HEADS: dict[JobState, _Head] = {
     JobState.FINISHED: Heads._finished,
     JobState.SKIPPED: Heads._skipped,
 }
+
+
+def _not_begun(job: JobFacts, run: RunFacts) -> str:
+    """Return why a run that was queued has not begun."""
+    if run.whereabouts is None and job.spec.runner.name == CLUSTER:
+        return "waits for a slot of the cluster"
+    return f"its {body(job)}{on_host(run)} has not begun it yet"
 
 
 def rests_stopped(job: JobFacts) -> bool:

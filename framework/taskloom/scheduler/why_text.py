@@ -40,7 +40,7 @@ _JUST_NOW_SECONDS = 1.0
 MISSED_CAUSES = {
     "late": "it was too late to make up for",
     "overlap": "the previous run was still running",
-    "blocked": "the thread of an abandoned run was still alive",
+    "blocked": "an abandoned or lost run might still be executing",
     "paused": "the schedule was paused",
     "down": "the program was down",
     "stopping": "it was stopped before its run began",
@@ -52,6 +52,13 @@ _FOLLOW_UPS = {
     FollowUp.RESTART: "Another run starts when this one has ended",
     FollowUp.RETRY: "When this run has ended, a restart follows after the restart delay",
     FollowUp.REMOVAL: "The job is removed when this run has ended",
+}
+
+_AFTER_LOST = {
+    FollowUp.FIRING: "Then another run starts, because its schedule has fired meanwhile",
+    FollowUp.RESTART: "Then another run starts",
+    FollowUp.RETRY: "A restart follows then, or when its restart delay is over, if that is later",
+    FollowUp.REMOVAL: "Then the job is removed",
 }
 
 
@@ -239,6 +246,13 @@ class _Paragraph:
     def _process(self, run: RunFacts) -> Iterator[str]:
         """Yield in which process the run is; nothing about a thread."""
         found, runner = self._facts.processes.get(run.id), self._job.spec.runner.name
+        where = run.whereabouts
+        if where is not None:
+            process = f", process {where.pid}" if where.pid else ""
+            on = "was executing" if run.outcome is not None else "runs"
+            yield f"It {on} on {where.host} (worker {where.worker}{process})"
+        if run.unreachable_ago is not None:
+            yield "Its runner waits for its worker, and takes it as lost if nothing is heard for too long"
         if found is None:
             return
         more = f" and {found.processes - 1:,} more" if found.processes > 1 else ""
@@ -342,7 +356,19 @@ class _Paragraph:
         yield from self._follow_up()
         yield from self._schedule()
 
+    def _details_of_lost(self, run: RunFacts) -> Iterator[str]:
+        yield from self._process(run)
+        yield "No other run begins before its time is over, or its end is confirmed"
+        yield from self._missed()
+        following = _AFTER_LOST.get(self._job.follow_up)
+        if following and self._is_open:
+            yield following
+        yield from self._schedule()
+
     def _details_of_blocked(self) -> Iterator[str]:
+        if self._job.run is not None and self._job.run.lost_left is not None:
+            yield from self._details_of_lost(self._job.run)
+            return
         if self._job.run is not None:
             yield from self._process(self._job.run)
         yield from self._place(self._job)

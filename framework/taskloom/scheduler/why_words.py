@@ -25,6 +25,7 @@ __all__ = [
     "last_failure",
     "named_again",
     "names",
+    "on_host",
     "otherwise",
     "reported",
     "satisfied",
@@ -185,6 +186,11 @@ def satisfied(links: Sequence[Link]) -> str:
 def body(job: JobFacts) -> str:
     """Return the word for the part of the system that executes the runs of the job: a thread, or a process."""
     return "process" if job.spec.join.kills else "thread"
+
+
+def on_host(run: RunFacts) -> str:
+    """Return ` on node3` if the run executes elsewhere, else ""."""
+    return f" on {printable(run.whereabouts.host)}" if run.whereabouts is not None else ""
 
 
 def join(policy: JoinPolicy) -> str:

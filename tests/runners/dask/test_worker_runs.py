@@ -209,7 +209,7 @@ def test_the_runs_of_a_program_that_is_not_heard_of_are_cancelled_and_killed(wor
     program.gone(obedient)
     program.gone(deaf)
 
-    lease = "the lease has ended: nothing was heard of the program for 0.6 s"
+    lease = "the lease has ended: nothing was heard of the program for 2 s"
     assert program.report(obedient, RunEnded).how in (How.RETURNED, How.NOT_ENTERED)
     ended = program.report(deaf, RunEnded)
     assert ended.how is How.KILLED
@@ -218,8 +218,7 @@ def test_the_runs_of_a_program_that_is_not_heard_of_are_cancelled_and_killed(wor
     program.end()
 
 
-def test_the_supervisor_of_each_run_is_told_the_renewed_lease(worker: FakeWorker) -> None:
-    program = WorkerProgram(worker, lease=SHORT)
+def test_the_supervisor_of_each_run_is_told_the_renewed_lease(program: WorkerProgram, worker: FakeWorker) -> None:
     execution, _ = program.begin(spec_of(tasks.polite, RUN))
     shell = on_worker._AGENTS[worker]["session"]
     first = shell._children[execution].until
@@ -233,7 +232,6 @@ def test_the_supervisor_of_each_run_is_told_the_renewed_lease(worker: FakeWorker
     program.gone(execution)
     assert connection is not None
     assert connection.lease == child.until > first
-    program.end()
 
 
 # -- the end of the worker

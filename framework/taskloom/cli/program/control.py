@@ -25,7 +25,7 @@ from taskloom.control.log_once import Log
 from taskloom.control.log_source import LogSource
 from taskloom.control.metrics.serving import MetricsServer
 from taskloom.control.names import checked_name, default_name, label_of, subject_of
-from taskloom.control.probes import MISSING, has_metrics
+from taskloom.control.probes import INSTALL, MISSING, has_metrics
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.serving import FINISH_SECONDS, Control
 from taskloom.core.events import Event
@@ -120,6 +120,8 @@ class ProgramControl:
             raise click.UsageError(f"cannot give metrics ({settings.metrics_from}): {MISSING}")
         try:
             self._metrics = MetricsServer(api.answer_in_public, address, log=log)
+        except ImportError as error:  # half removed, or another package of this name
+            raise click.UsageError(f"cannot give metrics ({settings.metrics_from}): {error}; {INSTALL}") from None
         except OSError as error:
             reason = error.strerror[:1].lower() + error.strerror[1:] if error.strerror else str(error)
             raise click.UsageError(f"cannot give metrics at {address} ({settings.metrics_from}): {reason}") from None

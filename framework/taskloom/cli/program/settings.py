@@ -46,11 +46,11 @@ class RunSettings:
     http: HttpSetting | None = None
     """Where it serves its web page; None for nowhere."""
     notify: Receivers | None = None
-    """Who is notified of what."""
+    """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None
-    """Where the program gives its metrics; None: nowhere."""
+    """The address at which the program gives its metrics; None: none."""
     metrics_from: str = ""
-    """What has set that address: an option, a variable or a place in a file."""
+    """The option, the variable or the place in a file that has set this address."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""

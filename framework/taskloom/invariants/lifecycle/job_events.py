@@ -26,8 +26,8 @@ __all__ = ["JobEvents"]
 
 # These have no other effect on the model.
 _EXPECTED = (
-    "placed", "unreachable", "reachable", "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive", "responsive", "reloaded", "reload_waiting",
-    "reload_overdue",
+    "placed", "unreachable", "reachable", "gave_up", "reset", "flapping", "paused", "resumed", "unresponsive",
+    "responsive", "reloaded", "reload_waiting", "reload_overdue",
 )  # fmt: skip
 
 

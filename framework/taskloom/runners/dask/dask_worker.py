@@ -62,9 +62,12 @@ class DaskWorker:
     def publish(self, topic: str, text: str) -> None:
         """Send a text to all clients that have subscribed to the topic. Never blocks.
 
-        In a mapping: the Dask scheduler adds the address of this worker to it.
+        In a mapping: the Dask scheduler adds the address of this worker to it. Lost if the worker has closed.
         """
-        self._worker.log_event(topic, {"reply": text})
+        try:
+            self._worker.log_event(topic, {"reply": text})
+        except RuntimeError:
+            pass  # its event loop was closed
 
     @property
     def _status(self) -> str:

@@ -27,7 +27,7 @@ def refusal(bench: ClusterBench, name: str = "refused") -> str:
     run, marks = bench.begin(tasks.brief, name)
     error = bench.failure(run).error
     assert error.is_explained, error
-    assert error.traceback == "", error
+    assert "Traceback" not in error.traceback, error
     assert marks.starts == []
     return str(error)
 
@@ -170,6 +170,6 @@ def test_a_task_that_cannot_be_imported_on_the_worker(
 
     error = bench.failure(run).error
 
-    assert error.is_explained, error
+    # With its traceback: the module may be there, and fail.
     for part in ("only_here_13", HOST, sys.executable):
         assert part in str(error), error

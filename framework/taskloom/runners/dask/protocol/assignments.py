@@ -12,6 +12,7 @@ from taskloom.runners.dask.protocol.placement_io import (
     Ended,
     Lost,
     Placed,
+    Reachable,
     Released,
     StartFailed,
     WithdrawTask,
@@ -100,6 +101,8 @@ class Assignments:
 
     def pause(self, run: PlacedRun, now: float) -> None:
         """Submit a run that was never entered again, the later the more often its tasks have ended without a grant."""
+        if run.state is RunState.GRANTED and self.links[run.address].state is LinkState.UNREACHABLE:
+            self.actions.append(Reachable(run.id))  # an old reply has come late: the run is not there any more
         self._take_back(run)
         pause = run.pause()
         if pause:

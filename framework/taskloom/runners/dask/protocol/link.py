@@ -51,8 +51,8 @@ class Link:
         """Declared lost, and neither released nor past their bound."""
         self.applied = 0
         """The number of the latest entry that was used."""
-        self.lines = 0
-        """The latest count of log lines."""
+        self.lines: int | None = None
+        """The latest count of log lines; None before the first, if the agent has sent some before."""
         self.heard_at = -inf
         self.agent = ""
         self.wants_request = False
@@ -120,7 +120,7 @@ class Link:
         """Begin with another agent."""
         self.agent = reply.agent
         self.applied = self._acknowledged = reply.after
-        self.lines = 0
+        self.lines = None if reply.after else 0
         self.outbox = Outbox()
         self._stamp, self._stamp_at, self._renewed_at = None, -inf, -inf
 

@@ -227,8 +227,12 @@ class Placement:
             return
         if link.hear(reply, self._seq, now):
             self._reach(link)
+        if seq:
+            # It begins after what this program has acknowledged, perhaps before it has forgotten this worker for a time.
+            link.applied = max(link.applied, reply.after)
         self._entries.apply(link, reply, self._seq + 1, now)
-        self._grant_again(link, reply, seq)
+        if seq:
+            self._check_grants(link, reply, seq, now)
         is_behind = reply.last > link.applied and not link.asks_since_heard()
         if is_behind or link.wants_request or link.unacknowledged >= _MOST_UNACKNOWLEDGED:
             self._all.want(link)
@@ -250,12 +254,14 @@ class Placement:
             self._all.actions += [Reachable(run.id) for run in link.executions.values()]
         self._all.plan_silence(link)
 
-    def _grant_again(self, link: Link, reply: Reply, seq: int) -> None:
-        """Repeat the grants that have come after the end of a lease: the agent has ignored them."""
-        for execution, phase in reply.executions.items() if seq else ():
-            run = link.executions.get(execution)
-            if phase == Phase.CLAIMING and run is not None and seq >= run.granted_by:
-                self._all.send_grant(link, run)
+    def _check_grants(self, link: Link, reply: Reply, seq: int, now: float) -> None:
+        """Find the executions for which the grants that the request `seq` or one before it carried were of no use."""
+        for run in [run for run in link.executions.values() if run.granted_by <= seq]:
+            phase = reply.executions.get(run.execution)
+            if phase == Phase.CLAIMING:
+                self._all.send_grant(link, run)  # the last one came after the end of the lease
+            elif phase is None and reply.last <= link.applied:
+                self._all.pause(run, now)  # an old claim came late: the execution had left before the grant
 
     def _fail_request(self, failed: RequestFailed, now: float) -> None:
         link = self._all.links.get(failed.address)
@@ -292,10 +298,9 @@ class Placement:
             self._deadlines.plan(("silence", address), lost_at)
         else:
             worker = link.worker
-            silent = (
-                f"nothing was heard of its worker {worker.name} on {worker.host} for {measured(now - link.heard_at)}"
-            )
-            self._all.lose_all(link, silent, now)
+            silence = measured(now - link.heard_at)
+            why = f"nothing was heard of its worker {worker.name} on {worker.host} for {silence}"
+            self._all.lose_all(link, why, now)
 
     def _end_kill(self, run_id: str, now: float) -> None:
         run = self._all.runs[run_id]
