@@ -57,7 +57,7 @@ class WebClient:
         connection.request(method, path, body or None, {**sent, **(headers or {})})
         return connection, connection.getresponse()
 
-    def ask(
+    def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, *, token: str = "", body: bytes = b""
     ) -> Answered:
         """Send a request, and return the whole reply."""

@@ -41,7 +41,17 @@ def test_the_read_only_token_cannot_act(method: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {ACT}", ACT, f"Bearer {ACT}x", f"Bearer {ACT[:-1]}", "Bearer \xff"],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Basic {ACT}",
+        ACT,
+        f"Bearer {ACT}x",
+        f"Bearer {ACT[:-1]}",
+        "Bearer \xff",
+    ],
 )
 def test_all_but_a_token_is_refused(written: str) -> None:
     assert refused(asked(authorization=written)) == (401, "unauthorized")
@@ -54,18 +64,24 @@ def test_no_token_and_two_tokens_are_refused() -> None:
     assert refused(twice) == (401, "unauthorized")
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8080", "10.1.2.3:80", "Jobs.Example.org."])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8080", "10.1.2.3:80", "Jobs.Example.org."]
+)
 def test_our_own_hosts_are_served(host: str) -> None:
     assert check(asked(host=host, authorization=f"Bearer {ACT}"), RULES, is_open=False) is Access.ACT
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8080", "localhost.evil.example", "example.org"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8080", "localhost.evil.example", "example.org"]
+)
 def test_a_foreign_name_of_our_address_is_refused(host: str, is_open: bool) -> None:
     assert refused(asked(host=host, authorization=f"Bearer {ACT}"), is_open=is_open) == (421, "unknown-host")
 
 
-@pytest.mark.parametrize("host", ["", "a/b", "user@localhost", "localhost:99999999", "[::1", "localhost#x", "localhost?x"])
+@pytest.mark.parametrize(
+    "host", ["", "a/b", "user@localhost", "localhost:99999999", "[::1", "localhost#x", "localhost?x"]
+)
 def test_what_is_no_host_is_refused(host: str) -> None:
     assert refused(asked(host=host, authorization=f"Bearer {ACT}"))[0] == 421
 
@@ -80,7 +96,15 @@ def test_a_request_has_exactly_one_host() -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://evil.example", "http://127.0.0.1:8081", "http://localhost:8080", "null", "", "http://[::1", "127.0.0.1:8080"],
+    [
+        "https://evil.example",
+        "http://127.0.0.1:8081",
+        "http://localhost:8080",
+        "null",
+        "",
+        "http://[::1",
+        "127.0.0.1:8080",
+    ],
 )
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_foreign_origin_is_refused(origin: str, is_open: bool) -> None:

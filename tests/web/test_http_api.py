@@ -81,8 +81,8 @@ def test_no_route_answers_without_the_token(client: WebClient, scheduler: Schedu
 
     for method in METHODS:
         for name, (headers, status) in refusals.items():
-            assert client.ask(method, path, headers).status == status, (method, name)
-        in_query = client.ask(method, f"{path}?token={ACT}", {"Authorization": f"Bearer {ACT}"})
+            assert client.request(method, path, headers).status == status, (method, name)
+        in_query = client.request(method, f"{path}?token={ACT}", {"Authorization": f"Bearer {ACT}"})
         assert in_query.status == 400, method
 
     assert scheduler.last_seq == before
@@ -93,7 +93,7 @@ def test_no_route_answers_without_the_token(client: WebClient, scheduler: Schedu
 def test_the_read_only_token_acts_on_nothing(client: WebClient, scheduler: Scheduler, route: Route) -> None:
     before = scheduler.last_seq
 
-    answered = client.ask(route.method, path_of(route), token=READ, body=b"{}")
+    answered = client.request(route.method, path_of(route), token=READ, body=b"{}")
 
     assert (answered.status, answered.code) == (403, "read-only")
     assert scheduler.last_seq == before
@@ -102,7 +102,7 @@ def test_the_read_only_token_acts_on_nothing(client: WebClient, scheduler: Sched
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET" and r.path != "/v1/stop"], ids=named)
 @pytest.mark.parametrize("token", [ACT, READ])
 def test_each_reading_route_answers_as_on_the_socket(client: WebClient, route: Route, token: str) -> None:
-    answered = client.ask("GET", path_of(route), token=token)
+    answered = client.request("GET", path_of(route), token=token)
 
     # This program keeps no log lines, and is not a whole `taskloom run`.
     assert answered.status == (409 if route.path == "/v1/logs" else 200)
@@ -112,7 +112,7 @@ def test_each_reading_route_answers_as_on_the_socket(client: WebClient, route: R
 
 @pytest.mark.parametrize("path", ["/", "/static/index.html", "/static/nothing.js", "/v1/program", "/nowhere"])
 def test_every_reply_has_the_headers_that_bind_a_browser(client: WebClient, path: str) -> None:
-    answered = client.ask("GET", path, token=ACT)
+    answered = client.request("GET", path, token=ACT)
 
     assert {name: answered.headers[name] for name in SECURITY_HEADERS} == dict(SECURITY_HEADERS)
 
@@ -120,43 +120,43 @@ def test_every_reply_has_the_headers_that_bind_a_browser(client: WebClient, path
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, FOREIGN])
 @pytest.mark.parametrize("path", ["/", "/static/index.html"])
 def test_the_page_is_not_for_foreign_hosts_and_pages(client: WebClient, path: str, headers: dict[str, str]) -> None:
-    assert client.ask("GET", path, headers).status in (403, 421)
+    assert client.request("GET", path, headers).status in (403, 421)
 
 
 def test_the_page_says_what_a_token_may_do(client: WebClient) -> None:
-    assert client.ask("GET", "/v1/access", token=ACT).data["may_act"] is True
-    assert client.ask("GET", "/v1/access", token=READ).data["may_act"] is False
+    assert client.request("GET", "/v1/access", token=ACT).data["may_act"] is True
+    assert client.request("GET", "/v1/access", token=READ).data["may_act"] is False
 
 
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/", "/static/vendor"]
 )
 def test_only_the_files_of_the_page_are_served(client: WebClient, path: str) -> None:
-    assert client.ask("GET", path).status == 404
+    assert client.request("GET", path).status == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/static/index.html"])
 def test_the_page_is_only_read(client: WebClient, path: str) -> None:
-    assert client.ask("POST", path).status == 405
+    assert client.request("POST", path).status == 405
 
 
 def test_a_form_of_another_page_changes_nothing(client: WebClient, scheduler: Scheduler) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
-    answered = client.ask("POST", "/v1/jobs/web/stop", headers, token=ACT, body=b"text=a")
+    answered = client.request("POST", "/v1/jobs/web/stop", headers, token=ACT, body=b"text=a")
 
     assert answered.status == 415
     assert scheduler.job("web").status().report.state == "running"
 
 
 def test_a_long_body_is_refused(client: WebClient) -> None:
-    answered = client.ask("POST", "/v1/jobs/web/stop", token=ACT, body=b" " * (3 << 20))
+    answered = client.request("POST", "/v1/jobs/web/stop", token=ACT, body=b" " * (3 << 20))
 
     assert answered.status == 413
 
 
 def test_errors_are_those_of_the_api(client: WebClient) -> None:
-    answered = client.ask("GET", "/v1/jobs/wep", token=ACT)
+    answered = client.request("GET", "/v1/jobs/wep", token=ACT)
 
     assert (answered.status, answered.code) == (404, "unknown-job")
     assert "did you mean 'web'" in answered.data["error"]["message"]
@@ -166,7 +166,7 @@ def test_a_stream_goes_on_over_http_and_resumes(runtime_folder: None) -> None:
     with running() as one, serving_page(one) as (client, _):
         stream, response = client.open("GET", "/v1/events?follow=true", token=READ)
 
-        client.ask("POST", "/v1/jobs/web/restart", token=ACT, body=b'{"text": "over http"}')
+        client.request("POST", "/v1/jobs/web/restart", token=ACT, body=b'{"text": "over http"}')
 
         found = b""
         while b"event: ended" not in found:
@@ -184,7 +184,7 @@ def test_a_stream_goes_on_over_http_and_resumes(runtime_folder: None) -> None:
 
 def test_actions_name_the_page_and_its_address(runtime_folder: None) -> None:
     with running() as one, serving_page(one) as (client, _):
-        answered = client.ask("POST", "/v1/jobs/web/stop", token=ACT, body=b"{}")
+        answered = client.request("POST", "/v1/jobs/web/stop", token=ACT, body=b"{}")
 
         assert answered.status == 200
         assert one.job("web").status().report.held == "stopped by the web page, from 127.0.0.1"
@@ -192,11 +192,11 @@ def test_actions_name_the_page_and_its_address(runtime_folder: None) -> None:
 
 def test_the_last_runs_are_listed_with_their_ends(runtime_folder: None) -> None:
     with running() as one, serving_page(one) as (client, _):
-        client.ask("POST", "/v1/jobs/web/restart", token=ACT, body=b"{}")
+        client.request("POST", "/v1/jobs/web/restart", token=ACT, body=b"{}")
         assert one.job("web").stop(timeout=PATIENCE_SECONDS)
         assert one.wait(PATIENCE_SECONDS)
 
-        runs = client.ask("GET", "/v1/runs?job=web", token=READ).data["runs"]
+        runs = client.request("GET", "/v1/runs?job=web", token=READ).data["runs"]
 
     assert [(run["run"], run["outcome"]) for run in runs][-1] == ("web#2", "cancelled")
 
@@ -221,6 +221,6 @@ def test_without_clients_the_thread_sleeps(runtime_folder: None, monkeypatch: py
     monkeypatch.setattr(uvicorn.Server, "on_tick", lambda *arguments: ticks.append(arguments))
 
     with Scheduler(log=False) as one, serving_page(one) as (client, _):
-        assert client.ask("GET", "/").status == 200
+        assert client.request("GET", "/").status == 200
 
     assert ticks == []

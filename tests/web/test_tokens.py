@@ -79,7 +79,7 @@ def test_both_tokens_differ(tmp_path: Path) -> None:
     found = tokens_of("jobs", tmp_path)
     found.read_file.write_text(found.act)
 
-    with pytest.raises(TokenError, match="it has the same token as jobs.token"):
+    with pytest.raises(TokenError, match=r"it has the same token as jobs\.token"):
         tokens_of("jobs", tmp_path)
 
 

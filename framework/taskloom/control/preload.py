@@ -22,7 +22,6 @@ _MODULES = (
     "taskloom.scheduler.firings",
     "taskloom.scheduler.snapshots",
     "taskloom.scheduler.why",
-    "taskloom.calendars",
 )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from taskloom.clock import mono, wall
 from taskloom.control.api_state import ApiState, Call, choose_jobs
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.marks import instant_text, read_mark
 from taskloom.control.refusals import Refusal
 from taskloom.control.run_ring import PastRun
-from taskloom.core.model import JobSpec, Moment
+from taskloom.core.model import JobSpec
 from taskloom.observe.job_data import job_as_json
 from taskloom.observe.masked_data import masked_data
 from taskloom.text import finite, plain
@@ -54,7 +53,7 @@ def run_data(run: PastRun) -> dict[str, Any]:
 def declaration(state: ApiState, call: Call) -> Answer:
     """Give the declaration of a job: its fields in final form, its params with secrets masked, and its place."""
     spec = state.scheduler.job(call.variables["job"]).declaration()
-    shown = masked_data(state.mask, job_as_json(spec, Moment(mono(), wall())))
+    shown = masked_data(state.mask, job_as_json(spec))
     return Reply(200, {"start": state.program.start, "declaration": {**shown, "params": _params(state, spec)}})
 
 

@@ -91,8 +91,8 @@ class WebApp:
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         try:
             async with Exchange(self._connect, via) as exchange:
-                status, found = await exchange.ask(scope["method"], target, headers, body)
-                await send({"type": "http.response.start", "status": status, "headers": found})
+                head = await exchange.request(scope["method"], target, headers, body)
+                await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
                 await _send_parts(exchange, receive, send)
         except OSError:
             raise Refusal(503, "ended", "cannot answer: the program is ending, or has no descriptor left") from None
