@@ -6,6 +6,7 @@ import http.client
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import quote
 
 import pytest
 import uvicorn
@@ -14,6 +15,7 @@ from tests.support.web_client import ACT, PATIENCE_SECONDS, READ, WebClient, ser
 from taskloom import Context, Job, Scheduler
 from taskloom.control.routes import ROUTES, Route
 from taskloom.sync.latch import Latch
+from taskloom.web.app import OWN_PATHS
 from taskloom.web.guard import SECURITY_HEADERS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -65,7 +67,7 @@ def named(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-PATHS = sorted({path_of(route) for route in ROUTES} | {"/v1/access", "/v1/nothing"})
+PATHS = sorted({path_of(route) for route in ROUTES} | {*OWN_PATHS, "/v1/tasks/countdown", "/v1/nothing"})
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -126,6 +128,25 @@ def test_the_page_is_not_for_foreign_hosts_and_pages(client: WebClient, path: st
 def test_the_page_says_what_a_token_may_do(client: WebClient) -> None:
     assert client.request("GET", "/v1/access", token=ACT).data["may_act"] is True
     assert client.request("GET", "/v1/access", token=READ).data["may_act"] is False
+
+
+def test_the_installed_tasks_are_described(client: WebClient) -> None:
+    assert "countdown" in [task["name"] for task in client.request("GET", "/v1/tasks", token=READ).data]
+    assert client.request("GET", "/v1/tasks/countdown", token=READ).data["params"][0]["name"] == "start"
+
+
+@pytest.mark.parametrize("name", ["countdwon", "--help", "a b"])
+def test_a_task_that_is_not_there_is_refused_in_words(client: WebClient, name: str) -> None:
+    answered = client.request("GET", f"/v1/tasks/{quote(name)}", token=READ)
+
+    assert (answered.status, answered.code) == (400, "invalid-query")
+    assert name in answered.data["error"]["message"]
+
+
+def test_without_a_history_none_is_shown(client: WebClient) -> None:
+    answered = client.request("GET", "/v1/history", token=READ)
+
+    assert (answered.status, answered.code) == (404, "no-history")
 
 
 @pytest.mark.parametrize(

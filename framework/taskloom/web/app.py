@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -15,11 +17,15 @@ from taskloom.control.refusals import Refusal, error_reply
 from taskloom.text import to_json
 from taskloom.web.guard import SECURITY_HEADERS, Access, Asked, Rules, check
 from taskloom.web.relay import Connect, Exchange, read_body
+from taskloom.web.verbs import Verbs, history_arguments, task_arguments
 
-__all__ = ["ACCESS_PATH", "STATIC", "WebApp"]
+__all__ = ["ACCESS_PATH", "OWN_PATHS", "STATIC", "WebApp"]
 
 STATIC = Path(__file__).parent / "static"
-ACCESS_PATH = "/v1/access"
+ACCESS_PATH, _TASKS, _HISTORY = "/v1/access", "/v1/tasks", "/v1/history"
+OWN_PATHS = (ACCESS_PATH, _TASKS, _HISTORY)
+"""The routes that only the page has, beside `/v1/tasks/NAME`; all of them only read."""
+_ONE_TASK = "/v1/tasks/"
 _INDEX = "index.html"
 _READING = ("GET", "HEAD")
 
@@ -32,6 +38,7 @@ class WebApp:
         self._rules = rules
         self._program = program
         self._files = StaticFiles(directory=STATIC)
+        self._verbs = Verbs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or end at once what is not HTTP."""
@@ -54,8 +61,9 @@ class WebApp:
         access = check(_asked(scope), self._rules, is_open=is_page)
         if is_page:
             await self._send_file(path, scope, receive, send)
-        elif path == ACCESS_PATH:
-            await self._access(access)(scope, receive, send)
+        elif path in OWN_PATHS or path.startswith(_ONE_TASK):
+            response = await self._answer_itself(path, access, scope)
+            await response(scope, receive, send)
         else:
             await self._relay(scope, receive, send)
 
@@ -77,9 +85,29 @@ class WebApp:
         except HTTPException as error:
             raise Refusal(error.status_code, "unknown-file", f"cannot find the file {name!r}") from None
 
-    def _access(self, access: Access | None) -> Response:
-        body = {"may_act": access is Access.ACT, **self._program}
-        return Response(to_json(body), media_type="application/json", headers={"cache-control": "no-store"})
+    async def _answer_itself(self, path: str, access: Access | None, scope: Scope) -> Response:
+        """Answer what the control API does not have."""
+        if scope["method"] not in _READING:
+            raise Refusal(405, "method-not-allowed", f"cannot use {scope['method']} here; allowed: GET, HEAD")
+        if path == ACCESS_PATH:
+            data: Any = {"may_act": access is Access.ACT, **self._program}
+        elif path == _HISTORY:
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            program, url = await self._history_place()
+            data = await self._verbs.data(history_arguments(program, url, query))
+        else:
+            name = path.removeprefix(_ONE_TASK) if path != _TASKS else None
+            data = await self._verbs.data(task_arguments(name))
+        return Response(to_json(data), media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def _history_place(self) -> tuple[str, str]:
+        """Return the name of the program, and where its history is. Raises Refusal if there is none."""
+        async with Exchange(self._connect, "the web page") as exchange:
+            await exchange.request("GET", b"/v1/program", [], b"")
+            program = json.loads(b"".join([part async for part in exchange.body()]))
+        if program["history"]["state"] == "off":
+            raise Refusal(404, "no-history", "cannot show the history: this program records none")
+        return str(program["name"]), str(program["history"]["url"] or "")
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and the reply back, until either side has gone."""
