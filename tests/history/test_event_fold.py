@@ -199,3 +199,14 @@ def test_events_of_a_run_that_has_ended_do_not_bring_it_back() -> None:
 
     assert [row.table for row in rows] == ["events"]
     assert made.alive == 0
+
+
+def test_a_run_elsewhere_has_its_last_known_place() -> None:
+    events = EventMaker()
+    places = [{"host": "node3", "worker": "w1", "pid": 0}, {"host": "node4", "worker": "w2", "pid": 7}]
+    given = [*events.begun(), *(events.make(EventName.PLACED, run="tick#1", data=place) for place in places)]
+
+    *_, first, last = of_runs(fold(*given))
+
+    assert (first["host"], first["worker"], first["pid"]) == ("node3", "w1", None)
+    assert (last["host"], last["worker"], last["pid"]) == ("node4", "w2", 7)

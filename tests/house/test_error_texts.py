@@ -246,17 +246,17 @@ HISTORY_ROWS: list[tuple[BaseException, str]] = [
         "cannot write the history of jobs-3f2a: another program (session 23 of PostgreSQL) holds it",
     ),
     (
-        history_errors.HistoryTooNew(PLACE, "0009", "0002"),
+        history_errors.HistoryTooNew(PLACE, "0009", "0003"),
         (
             "cannot use the history '/srv/jobs.sqlite': a newer Taskloom has written it (revision 0009, the newest "
-            "known here is 0002)"
+            "known here is 0003)"
         ),
     ),
     (
-        history_errors.HistoryOutdated(PLACE, "0001", "0002"),
+        history_errors.HistoryOutdated(PLACE, "0001", "0003"),
         (
             "cannot read the history '/srv/jobs.sqlite': an older Taskloom has written it (revision 0001 instead of "
-            "0002), and the next run with this one brings it up to date"
+            "0003), and the next run with this one brings it up to date"
         ),
     ),
 ]

@@ -236,6 +236,26 @@ def test_one_report_when_a_run_becomes_unresponsive_and_one_when_it_polls_again(
     assert silent_again[2:] == [(15.0, RunUnresponsive("a#1", 4.0))]
 
 
+def test_the_watchdog_does_not_count_the_time_in_which_nothing_is_heard_of_a_run_elsewhere() -> None:
+    watched = Watched()
+    watched.record.unreachable = Moment(0.0, 0.0)
+
+    unreachable = list(watched.pass_time(20))
+    watched.record.unreachable = None
+    reachable = list(watched.pass_time(4))
+
+    assert unreachable == []
+    assert reachable == [(24.0, RunUnresponsive("a#1", 4.0))]
+
+
+def test_a_run_that_is_unresponsive_and_becomes_unreachable_is_not_reported_as_responsive() -> None:
+    watched = Watched()
+    watched.pass_time(5)
+    watched.record.unreachable = Moment(5.0, 5.0)
+
+    assert watched.pass_time(5) == [(4.0, RunUnresponsive("a#1", 4.0))]
+
+
 def test_a_run_that_polls_often_enough_is_never_reported() -> None:
     watched = Watched()
 

@@ -138,8 +138,8 @@ class SimulatedWorker:
 
     def _publish(self, session: str) -> None:
         reply = self.agents[session].publication(mono())
-        for connection in self._cluster.connections if reply is not None else ():
-            if f"taskloom-{session}" in connection.topics:
+        for connection in self._cluster.connections:
+            if reply is not None and f"taskloom-{session}" in connection.topics:
                 connection.listener.published(self.address, reply.to_json())
 
 

@@ -133,8 +133,9 @@ def _metrics(state: ApiState) -> Answer:
     try:
         # Imported at the first scrape: most programs have none.
         from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
-    except ImportError:
-        return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {MISSING}"))
+    except (ImportError, OSError) as error:  # the latter if no descriptor is left
+        why = f"cannot import prometheus_client: {error}" if has_metrics() else MISSING
+        return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {why}"), state.mask)
 
     def make(snapshot: Snapshot) -> Reply:
         text = exposition(snapshot, state.totals, state.program, state.history.status())

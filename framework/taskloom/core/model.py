@@ -139,6 +139,8 @@ class Phase(FastEnum):
 
 THREAD = "thread"
 """The name of the runner of jobs that name none."""
+CLUSTER = "dask"
+"""The name of the runner whose runs execute elsewhere, once they have a slot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any
 from taskloom.core.actions import CancelRun, CaptureStack, KillRun, MarkUrgent, ReportStopProgress, TerminateRun
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import NOTHING, EventName
-from taskloom.core.model import JobState, Reason, WaitingFor
+from taskloom.core.model import CLUSTER, JobSpec, JobState, Reason, WaitingFor
 from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
@@ -38,6 +38,7 @@ __all__ = [
     "TERM_SHARE",
     "URGENT_SHARE",
     "StopSequence",
+    "longest_kill",
     "terminate_at",
 ]
 
@@ -55,6 +56,13 @@ KILL_SECONDS = 1.0
 # A runner calls a run elsewhere lost after 2 s without a confirmed end; the rest is for the way of that report.
 PLACED_KILL_SECONDS = 3.0
 _NEVER = float("inf")
+
+
+def longest_kill(spec: JobSpec) -> float:
+    """Return for how many seconds a stop waits at most for a run of the job that it has killed."""
+    if not spec.join.kills:
+        return 0.0
+    return PLACED_KILL_SECONDS if spec.runner.name == CLUSTER else KILL_SECONDS
 
 
 def terminate_at(requested: float, overdue_at: float) -> float:

@@ -8,12 +8,11 @@ from sqlalchemy import Connection, select, update
 
 from taskloom.core.model import Outcome
 from taskloom.history.model import LostRun
+from taskloom.history.read_rows import LOST_WITH_PROGRAM
 from taskloom.history.tables import runs, starts
 from taskloom.text import local_date_time
 
 __all__ = ["mark_lost"]
-
-REASON_KIND = "lost"
 
 
 def mark_lost(connection: Connection, name: str, start: str) -> Sequence[LostRun]:
@@ -36,7 +35,7 @@ def mark_lost(connection: Connection, name: str, start: str) -> Sequence[LostRun
             .values(
                 outcome=Outcome.LOST.value,
                 ended_at=alive_at,
-                reason_kind=REASON_KIND,
+                reason_kind=LOST_WITH_PROGRAM,
                 reason_text=f"the program was killed (last seen at {local_date_time(alive_at)})",
             )
         )

@@ -16,6 +16,7 @@ from taskloom.core.events import FAILURE_OUTCOMES, format_wall
 
 __all__ = [
     "FAILURES",
+    "LOST_WITH_PROGRAM",
     "ActionEntry",
     "JobTotals",
     "LogTail",
@@ -34,6 +35,8 @@ _INTERPRETED = re.compile(r"\A\S*/python[\d.]* (?:-\w+ )*(?:\S*/taskloom|-m task
 _FIRST, _LAST = -62_104_060_800.0, 253_370_764_799.0
 FAILURES = tuple(sorted(outcome.value for outcome in FAILURE_OUTCOMES))
 """The outcomes of runs that need attention, as they are written in the rows."""
+LOST_WITH_PROGRAM = "lost"
+"""The kind of the reason of runs that were lost because their program was killed, as it is written in the rows."""
 _LONGEST_COUNT = 2**63 - 1
 
 
@@ -158,6 +161,11 @@ class RunEntry(NamedTuple):
     """The number of runs in this row, 1 at least."""
     folded_seconds: float | None
     """How long all of them took together."""
+    host: str
+    """Its host, if it executed elsewhere; else ""."""
+    worker: str
+    pid: int
+    """Its main process there; 0 if that is not known."""
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> RunEntry:
@@ -190,6 +198,9 @@ class RunEntry(NamedTuple):
             stuck_stack=_text(row.get("stuck_stack")),
             folded=max(1, _count(row.get("folded"))),
             folded_seconds=_number(row.get("folded_seconds")),
+            host=_text(row.get("host")),
+            worker=_text(row.get("worker")),
+            pid=_count(row.get("pid")),
         )
 
     @property
@@ -222,7 +233,15 @@ class RunEntry(NamedTuple):
 
     def as_lost(self, seen: float | None) -> RunEntry:
         """Return it as the next start of its program will mark it, which was killed and last seen alive then."""
-        return self._replace(outcome="lost", ended_at=seen, reason_text=self.reason_text or "the program was killed")
+        why = self.reason_text or "the program was killed"
+        return self._replace(outcome="lost", ended_at=seen, reason_kind=LOST_WITH_PROGRAM, reason_text=why)
+
+    @property
+    def lost_with(self) -> str:
+        """What was lost: the `program` with all its runs, or this run by its `runner`; "" if it was not lost."""
+        if self.outcome != "lost":
+            return ""
+        return "runner" if self.error and self.reason_kind != LOST_WITH_PROGRAM else "program"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -236,6 +255,10 @@ class RunEntry(NamedTuple):
             "unrecorded": self.is_unrecorded,
             "made_up": self.is_made_up,
             "failed": self.has_failed,
+            "lost_with": self.lost_with or None,
+            "host": self.host or None,
+            "worker": self.worker or None,
+            "pid": self.pid or None,
             "reason": {"kind": self.reason_kind, "text": self.reason_text} if self.reason else None,
             "error": error if self.error else None,
             "counters": dict(self.counters),

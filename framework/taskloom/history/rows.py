@@ -46,6 +46,9 @@ _EMPTY: Mapping[str, Any] = {
     "stuck_stack": None,
     "folded": 1,
     "folded_seconds": None,
+    "host": None,
+    "worker": None,
+    "pid": None,
 }
 
 
@@ -163,6 +166,11 @@ class EventFold:
     def _ready(self, run: dict[str, Any], event: Event) -> None:
         run["ready_at"] = event.at
 
+    def _placed(self, run: dict[str, Any], event: Event) -> None:
+        host, worker, pid = (event.data.get(name) for name in ("host", "worker", "pid"))
+        run["host"], run["worker"] = (self._mask(str(text)) if text else None for text in (host, worker))
+        run["pid"] = pid or None
+
     def _reasoned(self, run: dict[str, Any], event: Event) -> None:
         if event.reason is not None:
             run["reason_kind"], run["reason_text"] = event.reason.kind.value, self._mask(event.reason.text)
@@ -201,6 +209,7 @@ _FOLDS: Mapping[EventName, Callable[[EventFold, dict[str, Any], Event], None]] =
     EventName.QUEUED: EventFold._queued,
     EventName.STARTED: EventFold._started,
     EventName.READY: EventFold._ready,
+    EventName.PLACED: EventFold._placed,
     EventName.CANCEL_REQUESTED: EventFold._reasoned,
     EventName.STOP_OVERDUE: EventFold._overdue,
     EventName.ENDED: EventFold._ended,

@@ -48,7 +48,7 @@ __all__ = [
     "versions",
 ]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision that this version can read or bring up to date, oldest first."""
 HEAD = REVISIONS[-1]
 SCHEMA = "taskloom"
@@ -140,6 +140,9 @@ runs = Table(
     Column("stuck_stack", AnyText),
     Column("folded", BigInteger, nullable=False, server_default=text("1")),  # the number of runs that this row is for
     Column("folded_seconds", Double),  # their seconds in total
+    Column("host", AnyText),  # if it executed elsewhere: there, with the worker and the main process
+    Column("worker", AnyText),
+    Column("pid", BigInteger),
     PrimaryKeyConstraint("name", "start", "run", name="runs_pkey"),
     Index("runs_of_job", "name", "job", "queued_at"),
     Index("runs_queued", "name", "queued_at"),

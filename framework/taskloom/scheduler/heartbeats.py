@@ -57,6 +57,10 @@ class HeartbeatTrack:
             self.polled_at = now
             self.is_unobserved = False
         else:
+            # A run elsewhere may wait for a worker long before its start: that is no silence of its task.
+            started = self.record.started
+            if started is not None and started.mono > self.polled_at:
+                self.polled_at = started.mono
             self.worst_gap = max(self.worst_gap, now - self.polled_at)
         return True
 
@@ -67,6 +71,9 @@ class HeartbeatTrack:
 
     def check_watchdog(self, now: float) -> RunUnresponsive | RunResponsive | None:
         """Return the report if the run has become unresponsive or responsive; call it after `update`."""
+        if self.record.unreachable is not None:
+            self.counted_from = now  # it may poll, and nothing of that arrives
+            return None
         watchdog = self.record.spec.watchdog
         gap = self._watched_gap(now)
         is_unresponsive = watchdog is not None and gap > watchdog.after

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from taskloom.core.model import Hold, JobState, Reason, WaitingFor
+from taskloom.core.model import CLUSTER, Hold, JobState, Reason, WaitingFor
 from taskloom.core.policies import Condition, StartMode
 from taskloom.core.why_facts import Blocker, JobFacts, RunFacts, WhyFacts
 from taskloom.scheduler.why_words import (
@@ -28,8 +28,6 @@ from taskloom.text import duration, rough
 
 __all__ = ["Heads", "in_brackets", "rests_stopped", "waits_for"]
 
-CLUSTER = "dask"
-"""The runner whose runs wait for a slot elsewhere before they begin."""
 # More conditions than these make a sentence too long to read.
 _MOST_CONDITIONS = 3
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from taskloom.core import inputs
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
 from taskloom.core.policies import STOP_WITHIN_SECONDS, Condition
+from taskloom.simulation.cuts import Cut, draw_cut
 
 __all__ = [
     "FOR_EVER",
@@ -100,6 +101,8 @@ class Plan:
     """How long a run continues after its cancel was requested; by default it ends at once."""
     fail: PerJob[float] = ()
     """The share of the runs that fail, from 0.0 to 1.0."""
+    cut: PerJob[float] = ()
+    """The share of the runs on a cluster whose worker dies or is cut off, from 0.0 to 1.0."""
     crashes: tuple[Fault, ...] = ()
     """Runs that fail, and when."""
     hangs: tuple[Fault, ...] = ()
@@ -127,14 +130,16 @@ class RunBehaviour:
     Each job has its own random numbers, so that adding a job changes nothing for the others.
     """
 
-    __slots__ = ("_fails", "_random", "_seconds", "_stops_in", "work")
+    __slots__ = ("_cut", "_cut_random", "_fails", "_random", "_seconds", "_stops_in", "work")
 
     def __init__(self, spec: JobSpec, plan: Plan, *, is_awaited: bool = False) -> None:
         usual = SHORT_WORK if spec.schedule is not None or is_awaited else FOR_EVER
         self.work = _last_match(plan.work, spec, usual)
         self._stops_in = _last_match(plan.stops_in, spec, _AT_ONCE)
         self._fails = _last_match(plan.fail, spec, 0.0)
+        self._cut = _last_match(plan.cut, spec, 0.0)
         self._random = Random(f"{plan.seed} {spec.name}")
+        self._cut_random = Random(f"{plan.seed} {spec.name} cut")  # so that cuts change no other fault
         self._seconds = plan.seconds
 
     def draw_run(self, now: float) -> tuple[float, bool]:
@@ -148,6 +153,12 @@ class RunBehaviour:
         if seconds == WAIT_FOR_EVER:
             seconds = max(0.0, self._seconds - now)
         return seconds * self._random.random(), True
+
+    def draw_cut(self, now: float, work: float) -> Cut | None:
+        """Return whether and how the worker of a run fails that begins now. `work`: how long the run works."""
+        if not self._cut:
+            return None
+        return draw_cut(self._cut_random, self._cut, min(work, max(0.0, self._seconds - now)))
 
     def draw_stop(self) -> float:
         """Return how long a run continues after its cancel was requested."""

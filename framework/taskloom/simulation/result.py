@@ -81,6 +81,8 @@ def _job_as_dict(job: JobStats) -> dict[str, Any]:
         "gave_up": job.gave_up,
         "flapping": job.flapping,
         "unresponsive": job.unresponsive,
+        "unreachable": job.unreachable,
+        "longest_block": finite(job.longest_block),
         "overdue": job.overdue,
         "killed": job.killed,
         "longest_run": finite(job.longest_run),

@@ -13,6 +13,7 @@ from taskloom.core import actions, inputs
 from taskloom.core.events import Event
 from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, How, JobSpec, Moment, Phase, Reason, ReasonKind
+from taskloom.simulation.cuts import Cuts
 from taskloom.simulation.engine import STUCK_STEPS, Engine
 from taskloom.simulation.plan import Fault, Plan, RunBehaviour, awaited_families, matches
 from taskloom.simulation.tally import KILLED
@@ -83,6 +84,7 @@ class Simulator:
         if on_progress is not None:
             self._on_progress = on_progress
             self._engine.on_progress = self._report_progress
+        self._cuts = Cuts(self._engine)
         self._engine.handlers |= {
             Event: on_event,
             actions.StartRun: self._start,
@@ -137,12 +139,17 @@ class Simulator:
             run.error = _FAILED
         self._end_in(run, seconds)
         self._engine.answer(inputs.RunStarted(action.run, is_ready=True))
+        cut = run.behaviour.draw_cut(self.now.mono, seconds)
+        self._cuts.begin(run.name, run.spec, cut, lambda: self._resume(run))
 
     def _cancel(self, action: actions.CancelRun) -> None:
         run = self._runs[action.run]
         run.is_cancel_requested, run.cancelled_at = True, self.now.mono
-        if run.is_hung:
+        if run.is_hung or self._cuts.is_cut(run.name):
             return
+        self._stop_run(run)
+
+    def _stop_run(self, run: _FakeRun) -> None:
         seconds = run.behaviour.draw_stop()
         if run.ends_at is None or self.now.mono + seconds < run.ends_at:
             run.error = None
@@ -155,11 +162,15 @@ class Simulator:
         """End a run that did not stop in time. TERM ends none: how a program takes it is not known."""
         run = self._runs[action.run]
         run.ends_at = None
+        if self._cuts.is_cut(run.name):
+            self._cuts.kill(run.name)
+            return
         error = ErrorInfo(KILLED, f"SIGKILL after {measured(self.now.mono - run.cancelled_at)}", "", is_explained=True)
         self._engine.answer(inputs.RunEnded(run.name, How.KILLED, error, was_requested=True, callback_ran=False))
 
     def _release(self, action: actions.ReleaseRun) -> None:
-        del self._runs[action.run]
+        self._runs.pop(action.run).ends_at = None  # it may be lost before its end
+        self._cuts.end(action.run)
 
     def _end_in(self, run: _FakeRun, seconds: float) -> None:
         when = self.now.mono + seconds
@@ -167,9 +178,21 @@ class Simulator:
         self._engine.schedule(when, self._end_if_due, run)
 
     def _end_if_due(self, run: _FakeRun) -> None:
-        """End the run unless this entry of the heap is stale: the run has ended, hangs, or ends at another time."""
-        if run.ends_at == self.now.mono:
+        """End the run unless this entry of the heap is stale: the run has ended, hangs, or ends at another time.
+
+        The end of a run that is cut off is not heard of before its worker comes back.
+        """
+        if run.ends_at == self.now.mono and not self._cuts.is_cut(run.name):
             self._end(run)
+
+    def _resume(self, run: _FakeRun) -> None:
+        """Go on with a run whose worker has come back: it may have ended meanwhile, or has to stop now."""
+        if run.name not in self._runs or run.is_hung:
+            return
+        if run.ends_at is not None and run.ends_at <= self.now.mono:
+            self._end(run)
+        elif run.is_cancel_requested:
+            self._stop_run(run)
 
     def _end(self, run: _FakeRun) -> None:
         run.ends_at = None

@@ -40,6 +40,10 @@ class JobStats:
     """How often it was marked as flapping."""
     unresponsive: int = 0
     """How often the watchdog found a run unresponsive."""
+    unreachable: int = 0
+    """How often nothing was heard of a run's worker."""
+    longest_block: float = 0.0
+    """How long it was blocked at most, because something of a lost run might be left."""
     gave_up: int = 0
     gave_up_why: str = ""
     skipped: Reason | None = None
@@ -152,6 +156,13 @@ class StatsCollector:
 
     def _unresponsive(self, event: Event) -> None:
         self._job_of(event).unresponsive += 1
+
+    def _unreachable(self, event: Event) -> None:
+        self._job_of(event).unreachable += 1
+
+    def _released(self, event: Event) -> None:
+        job = self._job_of(event)
+        job.longest_block = max(job.longest_block, event.seconds or 0.0)
 
     def _skipped(self, event: Event) -> None:
         if self.stopping is None:  # after it, every waiting job is skipped

@@ -307,7 +307,7 @@ def test_json_has_every_value_of_a_run(recorded: RecordedHistory, ask: Ask, tmp_
         "tick#1", runner="process", replica=2, instant=NOW - HOUR, ready_at=NOW - 3599, outcome="failed",
         reason_kind="watchdog", reason_text="no poll", error_type="E", error_message="m", error_traceback="t",
         counters={"lines": 3}, progress={"done": 1.0, "total": None, "unit": "rows"}, stuck_at="a.py:3",
-        stuck_stack="s",
+        stuck_stack="s", host="node3", worker="w1", pid=7,
     )  # fmt: skip
 
     shown = json.loads(ask("history", "-o", "json").out)
@@ -327,6 +327,7 @@ def test_json_has_every_value_of_a_run(recorded: RecordedHistory, ask: Ask, tmp_
             "ended_at": "2026-09-21T13:13:21.000000Z", "seconds": 1.0, "outcome": "failed", "last_polled": None,
             "counters": {"lines": 3}, "progress": {"done": 1.0, "total": None, "unit": "rows"}, "stuck_at": "a.py:3",
             "folded": 1, "folded_seconds": None, "unrecorded": False, "made_up": False, "failed": True,
+            "lost_with": None, "host": "node3", "worker": "w1", "pid": 7,
             "reason": {"kind": "watchdog", "text": "no poll"},
             "error": {"type": "E", "message": "m", "traceback": "t"}, "stuck_stack": "s",
         }

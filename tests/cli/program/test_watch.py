@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -16,6 +17,7 @@ from taskloom.cli.program.process import Process
 from taskloom.cli.program.watch import DUMP_STACKS, WATCHED, OwnSignals, Watch
 from taskloom.cli.program.watch_pipes import Order, Pipes, Told
 from taskloom.cli.program.watcher import Watcher
+from taskloom.core.model import RunnerSpec
 from taskloom.core.policies import Otherwise
 from taskloom.testing import make_job
 
@@ -368,13 +370,16 @@ def test_a_third_signal_leaves_no_time_to_kill_jobs(scene: Scene) -> None:
     assert KILL in scene.pass_time(0.2)
 
 
-@pytest.mark.parametrize(("otherwise", "seconds"), [(Otherwise.KILL, 3.0), (Otherwise.EXIT, 2.0)])
-def test_only_jobs_that_are_killed_change_the_hard_deadline(otherwise: Otherwise, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("otherwise", "runner", "grace"),
+    [(Otherwise.KILL, "process", 1.0), (Otherwise.KILL, "dask", 3.0), (Otherwise.EXIT, "thread", 0.0)],
+)
+def test_only_jobs_that_are_killed_change_the_hard_deadline(otherwise: Otherwise, runner: str, grace: float) -> None:
     watcher, sent = Watcher.__new__(Watcher), list[tuple[Order, float]]()
     watcher._kill_seconds = 0.0
     watcher._pipes = cast(Pipes, SimpleNamespace(send=lambda order, seconds: sent.append((order, seconds))))
 
-    watcher.watch_jobs([make_job("a", otherwise=otherwise)])
+    watcher.watch_jobs([replace(make_job("a", otherwise=otherwise), runner=RunnerSpec(runner))])
     watcher.hurry(2.0)
 
-    assert sent == [*[(Order.GRACE, 1.5)] * (otherwise is Otherwise.KILL), (Order.LIMIT, seconds)]
+    assert sent == [*[(Order.GRACE, 0.5 + grace)] * (otherwise is Otherwise.KILL), (Order.LIMIT, 2.0 + grace)]

@@ -20,7 +20,7 @@ from taskloom.runners.dask.protocol.messages import Command
 from taskloom.runners.dask.protocol.placement import Placement
 
 INSTALLED = TaskReference("taskloom_plugins.countdown", "Countdown", {}, "taskloom_plugins.countdown.Countdown")
-LEASE = {"lease": {"ttl": 3.0, "grace": 1.0, "period": 1.0}}
+LEASE = {"ttl": 3.0, "grace": 1.0, "period": 1.0}
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_a_worker_with_another_version_is_named_with_host_and_interpreter(dask: 
     assert isinstance(end, RunStartFailed)
     assert end.error.message == (
         f"cannot use the cluster at tcp://127.0.0.1:8786: worker w2 on host-w2 has Taskloom 0.0.1; this program has "
-        f"{__version__} (of 3 hosts in all); install the same version of Taskloom for the Dask scheduler and for each worker"
+        f"{__version__} (of 3 hosts in all); install the same version of Taskloom for the Dask scheduler and for each "
+        "worker"
     )
     assert "worker w2 on host-w2  /opt/bin/python" in end.error.traceback
 
@@ -191,14 +192,15 @@ def test_a_late_worker_that_does_not_fit_is_named_once_and_not_used(
 
     assert used == {"w1", "w2", "w4"}
     named = [each.getMessage() for each in caplog.records if "w3" in each.getMessage()]
-    assert named == [
-        f"the cluster at tcp://127.0.0.1:8786: worker w3 on host-w3 (/opt/bin/python) is not used: it has Taskloom "
+    expected = (
+        "the cluster at tcp://127.0.0.1:8786: worker w3 on host-w3 (/opt/bin/python) is not used: it has Taskloom "
         f"0.0.1; this program has {__version__}"
-    ]
+    )
+    assert named == [expected]
 
 
 def test_a_run_on_a_worker_that_is_gone_is_lost_at_once_with_a_bound(dask: DaskBench) -> None:
-    handle, child = dask.begun(**LEASE)
+    handle, child = dask.begun(lease=LEASE)
     before = mono()
     dask.do(lambda: dask.cluster.remove(child.worker))
     end = dask.end(handle)
@@ -232,8 +234,8 @@ def test_a_run_survives_the_loss_of_the_connection(dask: DaskBench, caplog: pyte
 
 @pytest.mark.usefixtures("quick")
 def test_runs_on_workers_that_did_not_come_back_are_lost(dask: DaskBench) -> None:
-    handle, child = dask.begun(**LEASE)
-    other, _ = dask.begun(**LEASE)
+    handle, child = dask.begun(lease=LEASE)
+    other, _ = dask.begun(lease=LEASE)
     assert dask.cluster.connection is not None
     loop = dask.cluster.connection.loop
 
@@ -319,7 +321,7 @@ def test_a_bug_on_the_thread_is_recorded_and_ends_the_runs_as_lost(monkeypatch: 
 
 
 def test_a_lost_run_is_released_when_its_worker_confirms_the_end(dask: DaskBench) -> None:
-    handle, child = dask.begun(**LEASE)
+    handle, child = dask.begun(lease=LEASE)
     gone: list[Child] = []
 
     def ignore(ignoring: Child, command: Command) -> None:

@@ -50,7 +50,7 @@ def _reasons(run: RunEntry, now: float) -> Iterator[str]:
 
 
 def _is_lost_with_program(run: RunEntry) -> bool:
-    return run.outcome == "lost" and run.reason_kind != "runner"
+    return run.lost_with == "program"
 
 
 def _error(run: RunEntry) -> str:

@@ -27,7 +27,7 @@ from taskloom.cli.program.watch import DUMP_STACKS, WATCHED, OwnSignals, Watch
 from taskloom.cli.program.watch_pipes import Order, Pipes, Told
 from taskloom.clock import mono
 from taskloom.core.model import JobSpec
-from taskloom.core.stopping import KILL_SECONDS
+from taskloom.core.stopping import longest_kill
 
 __all__ = ["WATCHED", "WATCHER_NAME", "CannotWatch", "Watcher"]
 
@@ -83,9 +83,10 @@ class Watcher:
 
     def watch_jobs(self, specs: Iterable[JobSpec]) -> None:
         """Allow a stop to kill processes of these jobs at its deadline, and to say which of them it could not kill."""
-        if any(spec.join.kills for spec in specs):
-            self._kill_seconds = KILL_SECONDS
-            self._pipes.send(Order.GRACE, GRACE_SECONDS + KILL_SECONDS)
+        seconds = max(map(longest_kill, specs), default=0.0)
+        if seconds:
+            self._kill_seconds = seconds
+            self._pipes.send(Order.GRACE, GRACE_SECONDS + seconds)
 
     def hurry(self, seconds: float) -> None:
         """Limit the stop that is under way to `seconds` seconds. An earlier deadline stays."""

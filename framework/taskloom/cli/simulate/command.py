@@ -50,6 +50,9 @@ _CHECKED_STEPS = {None: 100_000, True: None, False: 0}
               help="How long the runs of a job continue after they are asked to stop. [default: 0s]")  # fmt: skip
 @click.option("--fail", type=ReadBy(share), multiple=True, metavar="[JOB=]PERCENT",
               help="The share of runs that fail, each at a random moment of its work.")  # fmt: skip
+@click.option("--cut", type=ReadBy(share), multiple=True, metavar="[JOB=]PERCENT",
+              help="The share of runs with runner: dask whose worker dies or is cut off, each at a random moment of "
+                   "its work. Some are unreachable for a while, others are lost.")  # fmt: skip
 @click.option("--crash", "crashes", type=ReadBy(fault), multiple=True, metavar="JOB@DURATION",
               help="Let the run that the job has at this time fail.")  # fmt: skip
 @click.option("--hang", "hangs", type=ReadBy(fault), multiple=True, metavar="JOB@DURATION",
@@ -78,6 +81,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     work: tuple[tuple[str, Span], ...],
     stops_in: tuple[tuple[str, Span], ...],
     fail: tuple[tuple[str, float], ...],
+    cut: tuple[tuple[str, float], ...],
     crashes: tuple[Fault, ...],
     hangs: tuple[Fault, ...],
     clock_steps: tuple[tuple[float, ClockStep], ...],
@@ -127,7 +131,7 @@ def simulate(  # noqa: PLR0917 - click gives them by name
     now = wall() // 1  # whole seconds, so that instants are easy to read
     plan = Plan(
         seconds=seconds, start=now if start is None else start, seed=seed, stop_within=stop_seconds, work=work,
-        stops_in=stops_in, fail=fail, crashes=crashes, hangs=hangs, clock_steps=clock_steps,
+        stops_in=stops_in, fail=fail, cut=cut, crashes=crashes, hangs=hangs, clock_steps=clock_steps,
         checked_steps=_CHECKED_STEPS[is_checked],
     )  # fmt: skip
     check_jobs(plan, specs)

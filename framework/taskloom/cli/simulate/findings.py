@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from taskloom.core.model import JobState, ReasonKind, WaitingFor
+from taskloom.core.model import JobState, Outcome, ReasonKind, WaitingFor
 from taskloom.core.policies import StartMode
 from taskloom.simulation.result import SimulationResult
 from taskloom.simulation.tally import JobStats
@@ -57,7 +57,7 @@ def _firing_findings(job: JobStats) -> Findings:
     if late:
         yield f"missed {plural(late, 'firing')} that came too late: the clock was set"
     if blocked:
-        yield f"missed {plural(blocked, 'firing')} because an abandoned run was still alive"
+        yield f"missed {plural(blocked, 'firing')} because an abandoned or lost run might still be executing"
 
 
 def _run_findings(job: JobStats) -> Findings:
@@ -76,5 +76,11 @@ def _run_findings(job: JobStats) -> Findings:
         late = "a run" if job.overdue == 1 else f"{job.overdue:,} runs"
         killed = "" if not job.spec.join.kills else " and was killed" if job.overdue == 1 else " and were killed"
         yield f"had {late} that did not stop within {duration(job.spec.join.within)}{killed}"
+    lost = job.outcomes[Outcome.LOST]
+    if lost:
+        blocked = f", and was blocked for up to {duration(job.longest_block, is_rounded=True)} after that"
+        yield f"lost {plural(lost, 'run')}{blocked if job.longest_block else ''}"
+    if job.unreachable:
+        yield f"had an unreachable run {plural(job.unreachable, 'time')}"
     if job.unresponsive:
         yield f"was found unresponsive by its watchdog {plural(job.unresponsive, 'time')}"

@@ -94,14 +94,19 @@ def instant(text: str) -> float:
 
 def check_jobs(plan: Plan, specs: Sequence[JobSpec]) -> None:
     """Raise click.UsageError for the first name or pattern that matches no job, or time after the end."""
+    from taskloom.core.model import CLUSTER
     from taskloom.simulation.plan import matches
 
-    patterns = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail) if pattern != _EVERY_JOB]
+    patterns = [pattern for pattern, _ in (*plan.work, *plan.stops_in, *plan.fail, *plan.cut) if pattern != _EVERY_JOB]
     for pattern in [*patterns, *(fault.job for fault in (*plan.crashes, *plan.hangs))]:
         if not any(matches(pattern, one) for spec in specs for one in spec.replicated()):
             names = [spec.name for spec in specs]
             hint = did_you_mean(pattern, names, before="; ")
             raise click.UsageError(f"cannot find job {pattern!r}; jobs: {first_of(names, _MOST_NAMED)}{hint}")
+    for pattern, _ in plan.cut:
+        if not any(one.runner.name == CLUSTER and matches(pattern, one) for spec in specs for one in spec.replicated()):
+            of = "" if pattern == _EVERY_JOB else f" of {pattern!r}"
+            raise click.UsageError(f"cannot cut off runs{of}: no such job has runner: {CLUSTER}")
     for action, at in _times(plan):
         if at >= plan.seconds:
             raise click.UsageError(

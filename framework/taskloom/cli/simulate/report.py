@@ -51,6 +51,9 @@ def _assumptions(result: SimulationResult) -> Iterator[str]:
     if plan.fail:
         shares = (f"{share * 100:g}% of {'all runs' if job == '*' else job}" for job, share in plan.fail)
         yield f"fail: {', '.join(shares)}"
+    if plan.cut:
+        shares = (f"{share * 100:g}% of {'all runs' if job == '*' else job} on the cluster" for job, share in plan.cut)
+        yield f"cut off: {', '.join(shares)}; a third of these workers die, a third come back, a third never do"
     for kind, faults in (("crash", plan.crashes), ("hang", plan.hangs)):
         if faults:
             yield f"{kind}: " + ", ".join(f"{fault.job} at {duration(fault.at)}" for fault in faults)

@@ -117,7 +117,10 @@ class ChildRun:
 
     def see_processes(self, now: float) -> None:
         """Report what the kernel says of the processes."""
-        info = None if self.handle is None else self.handle.process
+        try:
+            info = None if self.handle is None else self.handle.process
+        except OSError:  # no more descriptors, for example
+            info = None
         if info is None:
             self.see_at = now + _FIRST_SECONDS
         else:
@@ -156,11 +159,12 @@ class ChildRun:
         error = end.error
         if error is None:
             return end
-        if isinstance(end, RunStartFailed):
+        # What the constructor of a task raises is reported as it is.
+        if isinstance(end, RunStartFailed) and (error.is_explained or _is_missing(error)):
             installed = f"; installed tasks there: {self._place.installed}" if _is_missing(error) else ""
             message = f"{error.message} (on {self._place.interpreter}{installed})"
             return end._replace(error=replace(error, message=message))
-        if end.how is How.KILLED and self._why_killed:
+        if isinstance(end, RunEnded) and end.how is How.KILLED and self._why_killed:
             return end._replace(error=replace(error, message=f"{error.message}: {self._why_killed}"))
         return end
 

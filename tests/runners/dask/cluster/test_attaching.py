@@ -59,8 +59,8 @@ def test_a_worker_without_taskloom_is_named(make_cluster: MakeCluster, make_benc
 
     said = refusal(make_bench(cluster))
 
-    assert "taskloom" in said
-    assert HOST in said or "bare" in said or cluster.address_of("bare") in said
+    assert "worker bare" in said
+    assert "cannot import Taskloom" in said
 
 
 def test_a_dask_scheduler_without_taskloom_is_named(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
@@ -69,8 +69,7 @@ def test_a_dask_scheduler_without_taskloom_is_named(make_cluster: MakeCluster, m
 
     said = refusal(make_bench(cluster))
 
-    assert "taskloom" in said
-    assert "scheduler" in said
+    assert "the Dask scheduler cannot import Taskloom" in said
 
 
 def test_an_odd_worker_that_joins_later_gets_no_runs(

@@ -58,7 +58,15 @@ class Assignments:
         else:
             self.deadlines.clear(key)
             if link.state is LinkState.UNREACHABLE:
-                link.state = LinkState.REACHABLE
+                link.state = LinkState.SILENT
+
+    def set_aside(self, link: Link) -> None:
+        """Give no run to a worker that does not answer, and take those back that Dask may have sent there."""
+        address = link.worker.address
+        self.slots.leave(address)
+        for run in list(self.submitted.values()):
+            if address in run.workers:
+                self.submit_again(run)
 
     def forget(self, link: Link) -> None:
         """Forget a worker that has left, if no run is waited for there."""
