@@ -30,7 +30,7 @@ def test_an_address_of_this_machine_is_enough(written: str, host: str, port: int
      "http://127.0.0.1:8080", "[127.0.0.1]:80", "user@localhost:80", "localhost:80/x", "localhost:٣", 8080, None, True],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(written: object) -> None:
-    with pytest.raises(ValueError, match="expected an address such as 127.0.0.1:8080"):
+    with pytest.raises(ValueError, match=r"expected an address such as 127\.0\.0\.1:8080"):
         read_address(written)
 
 
