@@ -49,8 +49,8 @@ FOLDER = Path(__file__).resolve().parent / "reference"
 HELP_WIDTH = 100
 # Methods that only the scheduler's own modules call.
 INNER = {
-    "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record", "runner_name",
-    "unfinished_callbacks",
+    "begin", "call_after_samples", "gauges", "handle", "is_gone", "poll_age", "prepare", "put", "record",
+    "request_snapshot", "runner_name", "unfinished_callbacks",
 }  # fmt: skip
 WARNING = "% Made by docs/generate.py from the code. Change the docstrings there, not this page.\n\n"
 

@@ -14,6 +14,7 @@ from taskloom.cli import limits
 from taskloom.cli.limits import (
     OWN_THREADS,
     PROCESSES_OF_PROGRAM,
+    THREADS_OF_CLUSTER,
     THREADS_OF_RUNNER,
     THREADS_OF_WORKER_RUN,
     Limit,
@@ -76,6 +77,15 @@ def test_runs_in_processes_count_their_threads_where_the_limit_does() -> None:
         "threads), and 11 threads of Taskloom need 26, but ulimit -u allows 25; further runs end start_failed"
     )
     assert limit_warnings(jobs, "jobs.yaml", [limit(needed)]) == []
+
+
+def test_runs_on_a_cluster_have_one_thread_for_all_of_them() -> None:
+    there = [replace(make_job(f"far{n}"), runner=RunnerSpec("dask", {"local": 1})) for n in range(9)]
+    other = replace(make_job("other"), runner=RunnerSpec("dask", {"scheduler": "tcp://localhost:8786"}))
+    needed = NEEDED + 2 * THREADS_OF_CLUSTER
+
+    assert limit_warnings([*JOBS, *there, other], "jobs.yaml", [limit(needed)]) == []
+    assert len(limit_warnings([*JOBS, *there, other], "jobs.yaml", [limit(needed - 1)])) == 1
 
 
 def test_the_memory_of_this_process_is_for_its_own_threads() -> None:

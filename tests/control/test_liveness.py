@@ -40,7 +40,7 @@ class Asked:
         self.liveness = Liveness(self.scheduler, lambda: self.now)
 
     def ask(self) -> Deferred:
-        return self.liveness.ask(lambda _: WELL, lambda late: Reply(503, {"late": late}), within=0.5)
+        return self.liveness.request(lambda _: WELL, lambda late: Reply(503, {"late": late}), within=0.5)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_reply_is_made_where_it_is_read_and_once(asked: Asked) -> None:
         made.append(snapshot)
         return WELL
 
-    answer = asked.liveness.ask(make, lambda late: Reply(503, {}), within=0.5)
+    answer = asked.liveness.request(make, lambda late: Reply(503, {}), within=0.5)
     changes: list[bool] = []
     answer.on_change = lambda: changes.append(True)
 

@@ -47,6 +47,13 @@ def test_there_is_no_socket_but_a_unix_socket(source: Path) -> None:
     assert "AF_INET" not in source.read_text()
 
 
+def test_only_the_address_for_metrics_is_in_reach_of_a_network() -> None:
+    """A client that comes by it gets the answers of `answer_in_public` alone."""
+    sources = Path(taskloom.control.__file__).parent.rglob("*.py")
+
+    assert [each.name for each in sources if "getaddrinfo" in each.read_text()] == ["listener.py"]
+
+
 @pytest.mark.parametrize("path", ["\0abstract", "x\0.sock"])
 def test_there_is_no_abstract_socket(own_runtime_folder: str, path: str) -> None:
     """It has no owner and no mode."""

@@ -1,4 +1,4 @@
-"""What the events of each job add up to."""
+"""The sums over the events of each job."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_runs_are_added_up_and_the_last_success_is_kept() -> None:
 
 
 def test_runs_that_outlive_their_policy_are_counted() -> None:
-    overdue = (EventName.STOP_OVERDUE, {})
+    overdue: tuple[EventName, dict[str, Any]] = (EventName.STOP_OVERDUE, {})
 
     assert totals_of(overdue, overdue).of("web").stop_timeouts == 2
 
@@ -51,7 +51,7 @@ def test_the_lag_is_that_of_the_last_firing() -> None:
 
 
 def test_a_run_that_is_no_firing_leaves_the_lag() -> None:
-    plain = (EventName.QUEUED, {"data": {"runner": "process"}})
+    plain: tuple[EventName, dict[str, Any]] = (EventName.QUEUED, {"data": {"runner": "process"}})
 
     assert totals_of(queued(999.0), STARTED, ended(Outcome.SUCCEEDED, 1.0), plain, STARTED).of("web").lag == 3.0
 

@@ -228,8 +228,11 @@ def test_it_imports_nothing_although_it_is_asked_everything(
     described = request(path, get("/v1"))[1]
     for route in described["routes"]:
         method, _, place = route.partition(" ")
-        if method == "GET" and place != "/v1/stop":
+        if method == "GET" and place not in {"/v1/stop", "/metrics", "/livez", "/readyz"}:
             assert request(path, get(place.replace("{job}", "bare")))[0] == 200
+    for probe in ("livez", "readyz?verbose"):
+        with Client(path) as client:
+            client.send(get(f"/{probe}")).read_until(b"\r\n\r\n")
     assert request(path, get("/v1/jobs/bear"))[0] == 404
     assert request(path, get("/%zz"))[0] == 400
     for verb in ("start", "pause", "resume", "reset"):

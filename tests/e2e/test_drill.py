@@ -68,7 +68,7 @@ def test_the_example_on_a_cluster_has_a_drill_on_one_local_cluster(taskloom_cli:
     verdicts = {name: job["verdict"] for name, job in data.items()}
     assert verdicts == {"shards": "in time", "far": "in time", "far-deaf": "killed", "near": "in time"}, answer.stderr
     assert answer.returncode == 1
-    assert data["far-deaf"]["killed"] == "SIGKILL after 2.0 s"
+    assert data["far-deaf"]["killed"].startswith("SIGKILL after 2.")
     assert not any(job["threads_left"] for job in data.values())
     assert "Traceback" not in answer.stderr
 

@@ -75,9 +75,8 @@ def test_a_dead_endpoint_is_shown_by_status(start_program: Start, taskloom_cli: 
         program.send(signal.SIGTERM)
         program.end()
 
-    assert (
-        f"notifications cannot be sent to webhook 127.0.0.1:{server.port}: HTTP 404 Gone; 1 notification lost\n"
-        in (shown.stdout)
+    assert f"notifications cannot be sent to webhook 127.0.0.1:{server.port}: HTTP 404 Gone; 1 notification lost\n" in (
+        shown.stdout
     )
 
 
@@ -89,6 +88,23 @@ def test_a_reload_says_that_other_receivers_apply_at_the_next_start(start_progra
     program.wait_for("settings apply at the next start of the program: notify")
     program.send(signal.SIGTERM)
     assert program.end() == 1
+
+
+@pytest.mark.long
+def test_a_history_that_cannot_be_written_and_its_recovery_are_told(start_program: Start, tmp_path: Path) -> None:
+    history = tmp_path / "h.sqlite"
+    history.write_bytes(b"not a database" * 1000)
+    with WebhookServer([OK]) as server:
+        receiver = {"webhook": server.url, "on": ["history_degraded", "recovered"], "every": 0}
+        options = ("--history", str(history))
+        program = start_program(settings(receiver) + "jobs: {one: {task: polite}}", *options)
+        server.wait(lambda posted: len(posted) == 1)
+        history.unlink()
+        server.wait(lambda posted: len(posted) == 2)
+        program.send(signal.SIGTERM)
+        assert program.end() == 0
+
+    assert [json.loads(each.body)["kinds"] for each in server.posted] == [{"history_degraded": 1}, {"recovered": 1}]
 
 
 # -- taskloom notify --test

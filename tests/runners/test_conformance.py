@@ -11,9 +11,13 @@ from types import MappingProxyType
 from typing import get_type_hints
 
 import pytest
+from tests.support.cluster_bench import options_for
+from tests.support.dask_cluster import DaskCluster
 from tests.support.long_share import long_except, long_only
 
 from taskloom.runners import RunHandle
+from taskloom.runners.dask.handle import DaskHandle
+from taskloom.runners.dask.runner import DaskRunner
 from taskloom.runners.process import ProcessRunner
 from taskloom.runners.process.handle import ProcessHandle
 from taskloom.runners.thread import ThreadRunner
@@ -66,6 +70,25 @@ class TestProcesses(RunnerConformance):
         assert handle.process is not None
         stat = Path(f"/proc/{handle.process.pid}/stat").read_text()
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(180)
+class TestDask(RunnerConformance):
+    @pytest.fixture(autouse=True)
+    def on_a_cluster(self, cluster: DaskCluster) -> None:
+        """Give each job of a test the options that name the cluster."""
+        self.cluster = cluster
+        self.options = options_for(cluster)
+
+    def make_runner(self) -> DaskRunner:
+        return DaskRunner()
+
+    def lose(self, handle: RunHandle) -> None:
+        """Kill its worker. The next test gets a new one."""
+        assert isinstance(handle, DaskHandle)
+        assert handle.whereabouts is not None
+        self.cluster.workers[handle.whereabouts.worker].kill()
 
 
 def test_every_installed_runner_is_tested() -> None:

@@ -54,6 +54,7 @@ COMMANDS: dict[str, Callable[[Scheduler, Any, Any], object]] = {
     "add": lambda scheduler, job, run: scheduler.add(Job(name="late", task=wait)),
     "add_all": lambda scheduler, job, run: scheduler.add_all([Job(name="late", task=wait)]),
     "reload": lambda scheduler, job, run: scheduler.reload([]),
+    "request_snapshot": lambda scheduler, job, run: scheduler.request_snapshot(print),
     "preview": lambda scheduler, job, run: scheduler.preview([]),
     "job": lambda scheduler, job, run: scheduler.job("a"),
     "start": lambda scheduler, job, run: scheduler.start(),

@@ -13,7 +13,10 @@ from taskloom.core.model import JobState, Phase, Reason, ReasonKind
 from taskloom.errors import UnknownJob
 from taskloom.scheduler import Scheduler, snapshots
 from taskloom.scheduler.handles import read_status, status_of
+from taskloom.scheduler.snapshots import Snapshot, complete
 from taskloom.testing import make_job
+
+SOON = 20.0
 
 
 def wait(ctx: Any) -> None:
@@ -139,3 +142,37 @@ def test_the_statuses_are_made_on_the_thread_of_the_caller(
     scheduler.snapshot()
 
     assert threads == {threading.get_ident()}
+
+
+def test_a_snapshot_that_is_requested_comes_on_the_thread_of_the_scheduler(scheduler: WatchedScheduler) -> None:
+    came: list[tuple[str, Snapshot]] = []
+    has_come = threading.Event()
+
+    def done(snapshot: Snapshot) -> None:
+        came.append((threading.current_thread().name, snapshot))
+        has_come.set()
+
+    scheduler.add_function("a", wait)
+    scheduler.add_function("b", wait)
+
+    scheduler.request_snapshot(done, ["b"])
+
+    assert has_come.wait(SOON)
+    [(thread, snapshot)] = came
+    assert thread == "taskloom-scheduler"
+    assert [status.report.job for status in complete(snapshot).jobs] == ["b"]
+
+
+def test_a_snapshot_that_is_requested_after_the_end_comes_at_once() -> None:
+    came: list[Snapshot] = []
+    with Scheduler() as scheduler:
+        scheduler.add(make_job("a", manual=True))
+        scheduler.stop()
+    thread = scheduler._engine._thread
+    assert thread is not None
+    thread.join(SOON)
+
+    scheduler.request_snapshot(came.append)
+
+    assert [snapshot.phase for snapshot in came] == [Phase.STOPPED]
+    assert [status.report.job for status in complete(came[0]).jobs] == ["a"]

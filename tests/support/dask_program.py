@@ -22,11 +22,12 @@ from taskloom.runners.dask.protocol.messages import Command, CommandKind, Entry,
 from taskloom.runners.dask.reports import RunReportElsewhere, decode
 from taskloom.text import to_json
 
-__all__ = ["SHORT", "WHY", "FakeWorker", "WorkerProgram", "spec_of"]
+__all__ = ["SHORT", "WHY", "ClusterProgram", "FakeWorker", "WorkerProgram", "spec_of"]
 
 SOON = 30.0
 WHY = Reason(ReasonKind.USER, "enough")
-SHORT = Lease(ttl=0.6, grace=0.3, period=0.2, claim_wait=30.0)
+# The processes of a run begin within it, also on a machine that is busy.
+SHORT = Lease(ttl=2.0, grace=1.0, period=0.5, claim_wait=30.0)
 
 
 def spec_of(task: Callable[[Any], object], run: str, **changed: Any) -> dict[str, Any]:
@@ -46,13 +47,13 @@ class FakeWorker:
         self.name = "worker-1"
         self.status = SimpleNamespace(name="running")
         self.state = SimpleNamespace(nthreads=4, tasks={})
-        self.events: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self.events: SimpleQueue[tuple[str, dict[str, str]]] = SimpleQueue()
 
     def get_current_task(self) -> str:
         return f"key of {threading.current_thread().name}"
 
-    def log_event(self, topic: str, text: str) -> None:
-        self.events.put((topic, text))
+    def log_event(self, topic: str, event: dict[str, str]) -> None:
+        self.events.put((topic, event))
 
 
 class WorkerProgram:
@@ -69,10 +70,22 @@ class WorkerProgram:
         self._sequence = itertools.count(1)
         self._granted: list[str] = []
 
-    def execute(self, spec: Mapping[str, Any]) -> Future[str]:
-        """Call our function as Dask does, on a thread; return its verdict."""
-        verdict: Future[str] = Future()
+    def _call_request(self, text: str) -> str:
+        return asyncio.run(on_worker.request(text, self.worker))
+
+    def _await_event(self) -> None:
+        topic, event = self.worker.events.get(timeout=SOON)
+        assert topic == f"taskloom-{self.session}"
+        self._take(Reply.from_json(event["reply"]))
+
+    def execute(self, spec: Mapping[str, Any]) -> Any:
+        """Have our function called as Dask does; return its verdict."""
         text = to_json({"session": self.session, "run": spec["run"], "lease": self.lease._asdict(), "spec": spec})
+        return self._call_execute(str(spec["run"]), text)
+
+    def _call_execute(self, run: str, text: str) -> Any:
+        """Call it on a thread."""
+        verdict: Future[str] = Future()
 
         def call() -> None:
             try:
@@ -80,7 +93,7 @@ class WorkerProgram:
             except BaseException as error:  # noqa: BLE001 - for the test
                 verdict.set_exception(error)
 
-        thread = threading.Thread(target=call, name=str(spec["run"]))
+        thread = threading.Thread(target=call, name=run)
         self.threads.append(thread)
         thread.start()
         return verdict
@@ -91,10 +104,9 @@ class WorkerProgram:
             self.session, next(self._sequence), agent, self._stamp, self.lease, self._last,
             tuple(self._granted) if expects else None, tuple(commands),
         )  # fmt: skip
-        text = asyncio.run(on_worker.request(request.to_json(), self.worker))
-        return self._take(Reply.from_json(text))
+        return self._take(Reply.from_json(self._call_request(request.to_json())))
 
-    def begin(self, spec: Mapping[str, Any]) -> tuple[str, Future[str]]:
+    def begin(self, spec: Mapping[str, Any]) -> tuple[str, Any]:
         """Execute and grant; return the id of the execution, and its verdict."""
         verdict = self.execute(spec)
         execution = self.claim(spec["run"])
@@ -126,9 +138,7 @@ class WorkerProgram:
             for entry in self.entries:
                 if is_wanted(entry):
                     return entry
-            topic, text = self.worker.events.get(timeout=SOON)
-            assert topic == f"taskloom-{self.session}"
-            self._take(Reply.from_json(text))
+            self._await_event()
 
     def report(self, execution: str, kind: type[Any]) -> Any:
         """Wait for a report of this kind."""
@@ -179,6 +189,24 @@ class WorkerProgram:
         for thread in self.threads:
             thread.join(SOON)
             assert not thread.is_alive()
+
+
+class ClusterProgram(WorkerProgram):
+    """The same with a worker of a real cluster. `client`: of Dask. It asks the worker, and awaits no events."""
+
+    def __init__(self, client: Any, address: str, session: str = "session", lease: Lease = Lease()) -> None:  # noqa: B008
+        super().__init__(None, session, lease)
+        self._client = client
+        self._address = address
+
+    def _call_execute(self, run: str, text: str) -> Any:
+        return self._client.submit(on_worker.execute, text, key=run, pure=False, retries=0, workers=[self._address])
+
+    def _call_request(self, text: str) -> str:
+        return str(self._client.run(on_worker.request, text, workers=[self._address])[self._address])
+
+    def _await_event(self) -> None:
+        self.request()
 
 
 def _report(entry: Entry) -> RunReportElsewhere | None:

@@ -28,7 +28,7 @@ _VERBS = {
     "validate": ("taskloom.cli.validate", "Check job files and report every problem at once.", "Run"),
     "simulate": ("taskloom.cli.simulate.command", "Show what the jobs would do in a week, in virtual time.", "Run"),
     "status": ("taskloom.cli.control.status", "Show the jobs of a running program.", "Watch"),
-    "health": ("taskloom.cli.control.health", "Say whether a running program lives, or is ready.", "Watch"),
+    "health": ("taskloom.cli.control.health", "Report whether a running program lives, or is ready.", "Watch"),
     "ps": ("taskloom.cli.control.ps", "List the running programs of this user.", "Watch"),
     "next": ("taskloom.cli.control.next", "Show when jobs run next, soonest first.", "Watch"),
     "logs": ("taskloom.cli.control.logs", "Show the last log lines and prints of jobs.", "Watch"),

@@ -29,6 +29,8 @@ THREADS_OF_HISTORY = 1
 THREADS_OF_WORKER_RUN = 4
 PROCESSES_OF_PROGRAM = 2
 THREADS_OF_RUNNER = 2
+# Its own thread. The runs on it are processes of other machines.
+THREADS_OF_CLUSTER = 1
 # Lets a process have more threads than RLIMIT_NPROC: bits of CapEff in /proc/self/status.
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24
 
@@ -57,6 +59,7 @@ def limit_warnings(
     programs = sum(job.runner.name == "process" and _is_program(job) for job in enabled)
     in_processes = (processes - programs) * THREADS_OF_WORKER_RUN + programs * PROCESSES_OF_PROGRAM
     own = OWN_THREADS + (THREADS_OF_RUNNER if processes else 0) + (THREADS_OF_HISTORY if has_history else 0)
+    own += _clusters(enabled) * THREADS_OF_CLUSTER
     for limit in sorted(thread_limits() if limits is None else limits):
         counted = processes if limit.counts_processes else 0
         needed = threads + (in_processes if counted else 0) + own
@@ -68,6 +71,16 @@ def limit_warnings(
             )
             return [Problem(Place(path, 1, 1), text, limit.advice, "warning")]
     return []
+
+
+def _clusters(jobs: Iterable[JobSpec]) -> int:
+    """Return how many clusters the jobs use. Runs on a local one wait for a slot, so they need not fit all at once."""
+    options = [job.runner.options for job in jobs if job.runner.name == "dask"]
+    if not options:
+        return 0
+    from taskloom.runners.dask.options import DaskOptions
+
+    return len({DaskOptions.of(each).cluster for each in options})
 
 
 def _is_program(job: JobSpec) -> bool:

@@ -66,7 +66,7 @@ class ApiState:
     report: Reply | None = None
     """The report of the stop, once it is known."""
     totals: Totals = field(default_factory=Totals)
-    """What the events so far add up to."""
+    """The sums over the events so far."""
     liveness: Liveness = field(init=False)
     """Asks the scheduler without waiting for it."""
 

@@ -47,7 +47,7 @@ class Reply(NamedTuple):
     body: Mapping[str, Any]
     headers: Mapping[str, str] = {}
     text: str | None = None
-    """What is sent in place of the body, if it is not JSON; then `headers` has its content-type."""
+    """Sent in place of the body, if that is not JSON; then `headers` has its content-type."""
 
 
 class Deferred:

@@ -1,4 +1,4 @@
-"""What a server listens at: the control socket, or the address of the metrics."""
+"""The places at which a server listens: the control socket, or the address of the metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Listening(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it is, for people."""
+        """Its place, for people."""
 
     @property
     def listener(self) -> _socket.socket:

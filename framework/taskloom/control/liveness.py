@@ -65,7 +65,7 @@ class Liveness:
         except IndexError:
             return 0.0
 
-    def ask(
+    def request(
         self,
         make: Callable[[Snapshot], Reply],
         late: Callable[[float], Reply],

@@ -42,12 +42,12 @@ def has_metrics() -> bool:
 
 
 def livez(state: ApiState, _: Call) -> Answer:
-    """Say whether the scheduler's thread does its work: 503 only if it is late by more than ten seconds."""
+    """Report whether the scheduler's thread does its work: 503 only if it is late by more than ten seconds."""
     return _livez(state)
 
 
 def readyz(state: ApiState, call: Call) -> Answer:
-    """Say whether the program is ready; with `verbose`, which of its jobs are awaited."""
+    """Report whether the program is ready; with `verbose`, which of its jobs are awaited."""
     return _readyz(state, is_verbose=call.query["verbose"] != "false")
 
 
@@ -57,7 +57,7 @@ def metrics(state: ApiState, _: Call) -> Answer:
 
 
 def health(state: ApiState, _: Call) -> Answer:
-    """Say as data whether the program lives and is ready."""
+    """Report as data whether the program lives and is ready."""
 
     def make(snapshot: Snapshot) -> Reply:
         found = readiness(snapshot)
@@ -66,7 +66,7 @@ def health(state: ApiState, _: Call) -> Answer:
     def late(seconds: float) -> Reply:
         return _health_reply(state, late=seconds, is_ready=False, text=_late_text(seconds), missing=())
 
-    return state.liveness.ask(make, late, within=HEALTH_SECONDS)
+    return state.liveness.request(make, late, within=HEALTH_SECONDS)
 
 
 def _health_reply(state: ApiState, *, late: float, is_ready: bool, text: str, missing: tuple[str, ...]) -> Reply:
@@ -99,7 +99,7 @@ def answer_in_public(state: ApiState, request: Request) -> Answer:
 
 
 def _livez(state: ApiState) -> Answer:
-    return state.liveness.ask(lambda _: _text(200, "ok"), _live_although_late, within=PROBE_SECONDS, jobs=())
+    return state.liveness.request(lambda _: _text(200, "ok"), _live_although_late, within=PROBE_SECONDS, jobs=())
 
 
 def _live_although_late(seconds: float) -> Reply:
@@ -114,7 +114,7 @@ def _readyz(state: ApiState, *, is_verbose: bool = False) -> Answer:
             return _text(status, _verbose_text(snapshot, status))
         return _text(status, "ready" if found.is_ready else "waiting" if found.phase is Phase.OPEN else "stopping")
 
-    return state.liveness.ask(make, lambda _: _text(503, "late"), within=PROBE_SECONDS)
+    return state.liveness.request(make, lambda _: _text(503, "late"), within=PROBE_SECONDS)
 
 
 def _verbose_text(snapshot: Snapshot, status: int) -> str:
@@ -133,14 +133,15 @@ def _metrics(state: ApiState) -> Answer:
     try:
         # Imported at the first scrape: most programs have none.
         from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
-    except ImportError:
-        return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {MISSING}"))
+    except (ImportError, OSError) as error:  # the latter if no descriptor is left
+        why = f"cannot import prometheus_client: {error}" if has_metrics() else MISSING
+        return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {why}"), state.mask)
 
     def make(snapshot: Snapshot) -> Reply:
         text = exposition(snapshot, state.totals, state.program, state.history.status())
         return Reply(200, {}, {"content-type": CONTENT_TYPE}, text)
 
-    return state.liveness.ask(make, lambda seconds: _text(503, _late_text(seconds)), within=SCRAPE_SECONDS)
+    return state.liveness.request(make, lambda seconds: _text(503, _late_text(seconds)), within=SCRAPE_SECONDS)
 
 
 def _late_text(seconds: float) -> str:

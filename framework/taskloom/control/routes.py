@@ -91,7 +91,7 @@ _EVENT = Field(
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1", "getApi", "List the routes.", partial(_document, "Api"), "Api"),
     Route("GET", "/v1/openapi.json", "getOpenApi", "Describe this API.", partial(_document, "OpenApi"), "OpenApi"),
-    Route("GET", "/v1/health", "getHealth", "Say whether the program lives, and is ready.", probes.health, "Health"),
+    Route("GET", "/v1/health", "getHealth", "Report whether the program lives, and is ready.", probes.health, "Health"),
     Route("GET", "/v1/program", "getProgram", "Describe the program.", program_routes.program, "Program"),
     Route(
         "GET",
@@ -255,7 +255,7 @@ ROUTES: Sequence[Route] = (
         "GET",
         "/livez",
         "getLivez",
-        "Say whether the scheduler's thread does its work: 503 if it is late by more than ten seconds.",
+        "Report whether the scheduler's thread does its work: 503 if it is late by more than ten seconds.",
         probes.livez,
         "Text",
         content=_PLAIN,
@@ -264,7 +264,7 @@ ROUTES: Sequence[Route] = (
         "GET",
         "/readyz",
         "getReadyz",
-        "Say whether the program is ready: 503 before that, and while it is being stopped.",
+        "Report whether the program is ready: 503 before that, and while it is being stopped.",
         probes.readyz,
         "Text",
         query=(_VERBOSE,),

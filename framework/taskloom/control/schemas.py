@@ -75,6 +75,11 @@ _PROCESS: Mapping[str, Schema] = {
     "state": {"type": "string", "enum": ["running", "sleeping", "stopped"]},
 }
 
+_PLACE: Mapping[str, Schema] = {
+    "host": _or_null({**_TEXT, "description": "The machine on which it executes; null if that is this one."}),
+    "worker": _or_null({**_TEXT, "description": "The worker of the cluster there."}),
+}
+
 _STATUS = _object(
     "The status of one job.",
     {
@@ -266,7 +271,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Problem": _PROBLEM,
     "Processes": _object(
         "The runs that are in processes of their own.",
-        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PROCESS}))},
+        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PLACE, **_PROCESS}))},
     ),
     "Program": _object(
         "The program.",
@@ -328,6 +333,7 @@ SCHEMAS: Mapping[str, Schema] = {
                         "poll_age": _or_null(_SECONDS),
                         "runner": _TEXT,
                         "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
+                        **_PLACE,
                         "text": _TEXT,
                     },
                 )

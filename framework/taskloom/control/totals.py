@@ -1,4 +1,4 @@
-"""What the events of each job add up to since the start of the program: for metrics, beside the status of the jobs.
+"""Sums over the events of each job since the start of the program: for metrics, beside the status of the jobs.
 
 One thread puts the events, and any thread reads: a record is replaced as a whole.
 """

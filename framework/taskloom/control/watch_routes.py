@@ -15,7 +15,7 @@ from taskloom.control.streams import EventStream, LogStream, gap, line_data, lin
 from taskloom.core.events import Event
 from taskloom.errors import UnknownJob
 from taskloom.observe.masked_data import masked_data
-from taskloom.scheduler.handles import JobStatus, process_data
+from taskloom.scheduler.handles import JobStatus, Run, process_data
 from taskloom.text import finite
 
 __all__ = ["LEVELS", "MOST_EVENTS_ASKED", "MOST_LINES", "events", "logs", "next_firings", "processes", "stacks", "why"]
@@ -79,7 +79,8 @@ def stacks(state: ApiState, call: Call) -> Answer:
             "where": state.mask(stack.where) or None,
             "poll_age": finite(statuses[run.id].poll_age) if run.id in statuses else None,
             "runner": run.runner,
-            "pid": _pid_of(statuses.get(run.id)),
+            "pid": _pid_of(run, statuses.get(run.id)),
+            **_place_of(run),
             "text": state.mask(stack.text),
         }
         for run, stack in found
@@ -87,15 +88,23 @@ def stacks(state: ApiState, call: Call) -> Answer:
     return Reply(200, {"stacks": shown})
 
 
-def _pid_of(status: JobStatus | None) -> int | None:
-    return status.process.pid if status is not None and status.process is not None else None
+def _pid_of(run: Run, status: JobStatus | None) -> int | None:
+    if status is not None and status.process is not None:
+        return status.process.pid
+    return (run.whereabouts.pid or None) if run.whereabouts is not None else None
+
+
+def _place_of(run: Run) -> dict[str, str | None]:
+    """Return the host and the worker of a run that is elsewhere; null for one that is here."""
+    place = run.whereabouts
+    return {"host": None, "worker": None} if place is None else {"host": place.host, "worker": place.worker}
 
 
 def processes(state: ApiState, call: Call) -> Answer:
     """List the runs that are in processes of their own."""
     chosen = _chosen_jobs(state, call.query["job"])
     shown = [
-        {"job": run.job, "run": run.id, "runner": run.runner, **(process_data(found) or {})}
+        {"job": run.job, "run": run.id, "runner": run.runner, **_place_of(run), **(process_data(found) or {})}
         for run, found in state.scheduler.processes()
         if chosen is None or run.job in chosen
     ]

@@ -15,7 +15,7 @@ __all__ = ["FAILING_SECONDS", "FINISH_SECONDS", "Notifier", "transport_of"]
 # At the end of the program, for what is queued. A receiver that did not answer before gets time for one more try.
 FINISH_SECONDS = 2.0
 FAILING_SECONDS = 0.5
-# For a command that was killed, so that it is collected.
+# For commands that were killed, so that they are collected.
 _ABORT_SECONDS = 0.1
 
 
@@ -66,6 +66,7 @@ class Notifier:
             limit = FAILING_SECONDS if receiver.status.reason else FINISH_SECONDS
             if not receiver.wait(max(0.0, min(until, now + limit) - mono())):
                 receiver.abort()
+        aborted = mono()
         for receiver in self._receivers:
-            receiver.wait(_ABORT_SECONDS)
+            receiver.wait(max(0.0, aborted + _ABORT_SECONDS - mono()))
         return self.status()

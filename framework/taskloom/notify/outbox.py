@@ -1,4 +1,4 @@
-"""What waits to be sent to one receiver, and when it is due: gathered, rate-limited, retried, bounded. Pure.
+"""The notices that wait for one receiver, and when they are due: gathered, rate-limited, retried, bounded. Pure.
 
 Notices are gathered into a batch. Of the same job and kind only the last one is kept and the others are counted, so a
 batch has at most MOST_ENTRIES of them whatever happens. One batch is sent at a time; the next one gathers meanwhile.
@@ -62,7 +62,7 @@ class Batch:
 class _State(Enum):
     OPEN = "open"
     CLOSING = "closing"
-    """What is there is sent at once, and tried once."""
+    """Each message is sent at once, and tried once."""
 
 
 class Outbox:

@@ -25,7 +25,7 @@ Labels = Mapping[str, tuple[str, ...]]
 
 
 class Surroundings(NamedTuple):
-    """What the receivers of a program share. All of it may be called by any thread, and nothing of it blocks."""
+    """The program, as its receivers see it. All of it may be called by any thread, and nothing of it blocks."""
 
     sender: Sender
     mask_data: Callable[[Any], Any]
@@ -43,7 +43,7 @@ class ReceiverStatus(NamedTuple):
     """How it goes with one receiver."""
 
     name: str
-    """What it is, such as `webhook example.com`; without a secret."""
+    """Its kind and its place, such as `webhook example.com`; without a secret."""
     reason: str
     """Why the last try has failed; "" if it has not."""
     sent: int

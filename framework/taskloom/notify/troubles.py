@@ -44,7 +44,7 @@ class Notice(NamedTuple):
     at: float
     """Seconds since the epoch."""
     text: str
-    """What has happened, as the log says it; without the name of the job."""
+    """The words for it, as in the log; without the name of the job."""
     job: str | None = None
     """None if it is about the whole program."""
     after: tuple[Kind, ...] = ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
 from taskloom.core.model import ErrorInfo, Hold, Moment, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, read_job
+from taskloom.core.run_reports import Whereabouts
 from taskloom.errors import NoProcess, NoRun, SelfJoin
 from taskloom.runners import ProcessInfo
 from taskloom.runners.context import current_run
@@ -48,6 +49,11 @@ class Run:
     def runner(self) -> str:
         """The name of the runner that executes it: `thread`, `process` or that of a plugin."""
         return self._live.record.spec.runner.name
+
+    @property
+    def whereabouts(self) -> Whereabouts | None:
+        """Where it executes, or did so; None if that is here, or not known yet."""
+        return self._live.record.whereabouts
 
     @property
     def outcome(self) -> Outcome | None:

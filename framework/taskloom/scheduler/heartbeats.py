@@ -57,6 +57,10 @@ class HeartbeatTrack:
             self.polled_at = now
             self.is_unobserved = False
         else:
+            # A run elsewhere may wait for a worker long before its start: that is no silence of its task.
+            started = self.record.started
+            if started is not None and started.mono > self.polled_at:
+                self.polled_at = started.mono
             self.worst_gap = max(self.worst_gap, now - self.polled_at)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -132,8 +133,11 @@ def test_a_thread_that_is_late_by_more_than_ten_seconds_is_dead() -> None:
 def test_without_the_package_metrics_are_refused_with_the_line_that_installs_it(
     asked: AskedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "taskloom.control.metrics.exposition", None)
+    monkeypatch.setitem(sys.modules, "taskloom.control.metrics.exposition", None)
+    halted = "import of taskloom.control.metrics.exposition halted; None in sys.modules"
 
+    assert asked.refused("GET", "/metrics")[2] == f"cannot give metrics: cannot import prometheus_client: {halted}"
+    monkeypatch.setattr(probes, "has_metrics", lambda: False)
     assert asked.refused("GET", "/metrics") == (
         501,
         "no-metrics",

@@ -50,7 +50,8 @@ def test_a_status_has_runner_and_process(asked: AskedApi) -> None:
 
 
 def test_the_processes_of_all_runs(asked: AskedApi) -> None:
-    listed = [{"job": "there", "run": "there#1", "runner": "process", **SHOWN}]
+    here = {"host": None, "worker": None}
+    listed = [{"job": "there", "run": "there#1", "runner": "process", **here, **SHOWN}]
 
     assert asked.get("/v1/processes")["processes"] == listed
     assert asked.get("/v1/processes", {"job": "th*"})["processes"] == listed

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from tests.support.metrics import families_of
 
 from taskloom.control.action_record import HistoryStatus
 from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
@@ -47,10 +46,6 @@ def text_of(
     *jobs: JobStatus, phase: Phase = Phase.OPEN, totals: Totals | None = None, history: HistoryStatus | None = None
 ) -> str:
     return exposition(Snapshot(17, phase, None, list(jobs)), totals or Totals(), PROGRAM, history or HistoryStatus())
-
-
-def families_of(text: str) -> Mapping[str, Metric]:
-    return {family.name: family for family in text_string_to_metric_families(text)}
 
 
 def samples_of(text: str) -> dict[tuple[str, ...], float]:
@@ -105,7 +100,7 @@ def test_each_value_has_its_sample() -> None:
     }
     assert len(by_state) == 2 * len(JobState)
     rest = {key: value for key, value in samples.items() if key not in by_state}
-    assert rest == {
+    expected: dict[tuple[str, ...], float] = {
         ("taskloom_start_time_seconds",): 1_700_000_000.0,
         ("taskloom_ready",): 1.0,
         ("taskloom_stopping",): 0.0,
@@ -134,6 +129,7 @@ def test_each_value_has_its_sample() -> None:
         ("taskloom_job_runs_total", "succeeded"): 2.0,
         ("taskloom_job_runs_total", "failed"): 1.0,
     }
+    assert rest == expected
 
 
 def test_the_families_are_those_of_the_table() -> None:

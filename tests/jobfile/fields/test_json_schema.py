@@ -248,6 +248,12 @@ SETTINGS_TAKEN: dict[str, list[Any]] = {
         {"size": "16MiB"},
         {"url": "postgresql://h/d", "keep": 3600, "size": 4 << 20},
     ],
+    "notify": [
+        [],
+        [{"command": ["tell", "-v"]}, {"webhook": "https://x/y", "secret": "z"}],
+        [{"command": ["tell"], "on": ["failed", "recovered"], "labels": ["a"], "within": "5s", "every": 0}],
+        [{"command": ["${X}"], "on": ["missed"]}],
+    ],
     "metrics": ["127.0.0.1:9464", "localhost:0", "[::1]:80", "[fe80::1%eth0]:80", "unix:///run/m.sock", "unix://./m"],
 }
 SETTINGS_REFUSED: dict[str, list[Any]] = {
@@ -273,6 +279,22 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
         {"keep": "soon"},
         {"size": "big"},
         {"sise": "16MiB"},
+    ],
+    "notify": [
+        True,
+        "tell",
+        {"command": ["tell"]},
+        ["tell"],
+        [{}],
+        [{"command": []}],
+        [{"command": "tell"}],
+        [{"command": ["tell"], "on": []}],
+        [{"command": ["tell"], "on": ["faild"]}],
+        [{"command": ["tell"], "within": "soon"}],
+        [{"command": ["tell"], "with": "5s"}],
+        [{"webhook": "ftp://x"}],
+        [{"webhook": "https://x", "secret": ""}],
+        [{"command": ["tell"]}] * 17,
     ],
     "metrics": [
         "",

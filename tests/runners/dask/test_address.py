@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from taskloom.runners.dask.address import ADDRESS_PATTERN, SchedulerAddress, parse_address
+from taskloom.jobfile.fields.dask_options import ADDRESS_PATTERN
+from taskloom.runners.dask.address import SchedulerAddress, parse_address
 
 LEGAL = [
     ("tcp://localhost:8786", SchedulerAddress("tcp", "localhost", 8786), True),

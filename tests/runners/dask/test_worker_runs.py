@@ -108,6 +108,7 @@ def test_a_run_that_is_cancelled_with_its_grant_is_never_entered(program: Worker
     assert not any(isinstance(report, RunStarted) for report in program.reports(execution))
 
 
+@pytest.mark.long
 def test_a_signal_term_and_a_kill_reach_the_processes(program: WorkerProgram) -> None:
     killed, _ = program.begin(spec_of(tasks.deaf, "a#1"))
     ended, _ = program.begin(spec_of(tasks.polite, "b#1"))
@@ -125,6 +126,7 @@ def test_a_signal_term_and_a_kill_reach_the_processes(program: WorkerProgram) ->
     assert program.report(killed, RunEnded).error.message == "SIGKILL: the program has killed it"
 
 
+@pytest.mark.long
 def test_a_new_poll_interval_reaches_the_run(program: WorkerProgram) -> None:
     execution, _ = program.begin(spec_of(tasks.tells_interval, RUN))
     program.report(execution, RunStarted)
@@ -134,6 +136,7 @@ def test_a_new_poll_interval_reaches_the_run(program: WorkerProgram) -> None:
     assert program.report(execution, Logged).message == "interval 3.0"
 
 
+@pytest.mark.long
 def test_stacks_are_answered_also_by_a_run_that_holds_the_gil(program: WorkerProgram) -> None:
     stuck, _ = program.begin(spec_of(tasks.hog, "a#1"))
     waiting, _ = program.begin(spec_of(tasks.polite, "b#1"))
@@ -201,6 +204,7 @@ def test_a_start_that_fails_says_why(program: WorkerProgram, changed: dict[str, 
 # -- the lease
 
 
+@pytest.mark.long
 def test_the_runs_of_a_program_that_is_not_heard_of_are_cancelled_and_killed(worker: FakeWorker) -> None:
     program = WorkerProgram(worker, lease=SHORT)
     obedient, _ = program.begin(spec_of(tasks.polite, "a#1"))
@@ -209,7 +213,7 @@ def test_the_runs_of_a_program_that_is_not_heard_of_are_cancelled_and_killed(wor
     program.gone(obedient)
     program.gone(deaf)
 
-    lease = "the lease has ended: nothing was heard of the program for 0.6 s"
+    lease = "the lease has ended: nothing was heard of the program for 2s"
     assert program.report(obedient, RunEnded).how in (How.RETURNED, How.NOT_ENTERED)
     ended = program.report(deaf, RunEnded)
     assert ended.how is How.KILLED
@@ -218,8 +222,7 @@ def test_the_runs_of_a_program_that_is_not_heard_of_are_cancelled_and_killed(wor
     program.end()
 
 
-def test_the_supervisor_of_each_run_is_told_the_renewed_lease(worker: FakeWorker) -> None:
-    program = WorkerProgram(worker, lease=SHORT)
+def test_the_supervisor_of_each_run_is_told_the_renewed_lease(program: WorkerProgram, worker: FakeWorker) -> None:
     execution, _ = program.begin(spec_of(tasks.polite, RUN))
     shell = on_worker._AGENTS[worker]["session"]
     first = shell._children[execution].until
@@ -233,7 +236,6 @@ def test_the_supervisor_of_each_run_is_told_the_renewed_lease(worker: FakeWorker
     program.gone(execution)
     assert connection is not None
     assert connection.lease == child.until > first
-    program.end()
 
 
 # -- the end of the worker

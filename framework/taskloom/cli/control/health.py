@@ -13,13 +13,13 @@ from taskloom.text import duration, printable
 __all__ = ["health"]
 
 
-@click.command(short_help="Say whether a running program lives, or is ready.")
+@click.command(short_help="Report whether a running program lives, or is ready.")
 @click.option("--ready", is_flag=True, help="Also require that the program is ready.")
 @program_options
 @output_option
 @answers
 def health(ready: bool, name: str | None, socket: str | None, output: str) -> int:
-    """Say whether a running program lives: its scheduler does its work, whatever its jobs do.
+    """Report whether a running program lives: its scheduler does its work, whatever its jobs do.
 
     With --ready it also has to be ready: each job that starts with the program, without a delay and a schedule, has
     been ready, has ended or has failed once, or waits for another job; and the program is not being stopped.

@@ -94,6 +94,16 @@ def _of_process(job: Fields, text: Callable[[Fields], str]) -> str:
     return text(job.object("process")) if _has_process(job) else "-"
 
 
+def _is_elsewhere(job: Fields) -> bool:
+    return job.object("whereabouts").has("host")
+
+
+def _pid(job: Fields, _: float) -> str:
+    """Return its main process; while its memory is not known yet, as the worker has named it."""
+    pid = job.object("process").count("pid") or job.object("whereabouts").count("pid")
+    return str(pid or "-")
+
+
 def cpu_text(process: Fields) -> str:
     """Return the processor time of a run; a dash if it is unknown."""
     cpu = process.number("cpu")
@@ -141,8 +151,10 @@ _COLUMNS = (
     _Column("MISSED", lambda job, _: str(job.count("missed")), lambda job: job.count("missed") > 0),
     _Column("TIME", _time),
     _Column("NEXT", _next, lambda job: job.has("next_firing")),
-    _Column("RUNNER", lambda job, _: job.text("runner") or "-", _has_process),
-    _Column("PID", lambda job, _: _of_process(job, lambda process: str(process.count("pid"))), _has_process),
+    _Column("RUNNER", lambda job, _: job.text("runner") or "-", lambda job: _has_process(job) or _is_elsewhere(job)),
+    _Column("HOST", lambda job, _: job.object("whereabouts").text("host") or "-", _is_elsewhere),
+    _Column("WORKER", lambda job, _: job.object("whereabouts").text("worker") or "-", _is_elsewhere),
+    _Column("PID", _pid, _has_process),
     _Column("MEM", lambda job, _: _of_process(job, lambda process: size(process.count("memory"))), _has_process),
     _Column("CPU", lambda job, _: _of_process(job, cpu_text), _has_process),
     _Column("NOTE", _note),

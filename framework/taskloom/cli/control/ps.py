@@ -74,6 +74,8 @@ class _Asked:
                 shown,
                 run.text("job"),
                 run.text("runner"),
+                run.text("host") or "-",
+                run.text("worker") or "-",
                 str(run.count("pid")),
                 str(run.count("processes")),
                 size(run.count("memory")),
@@ -116,7 +118,8 @@ def ps(all_users: bool, output: str) -> int:
     """List the running programs of this user: name, process, jobs and state.
 
     A program that does not answer is listed as well. Below them is a line for each run that is in a process of its own:
-    its main process, how many there are, and the memory and processor time of all of them.
+    its main process, how many there are, and the memory and processor time of all of them. If some are on a cluster, it
+    has their host and their worker.
 
     \b
     Exit codes:
@@ -173,6 +176,9 @@ def _as_text(asked: Sequence[_Asked], *, has_users: bool) -> str:
     runs = [row for each, name in zip(asked, names, strict=True) for row in each.run_rows(name)]
     if not runs:
         return table([head, *rows])
-    titles = ("NAME", "JOB", "RUNNER", "PID", "PROCESSES", "MEM", "CPU", "STATE")
-    first = 1 if len(asked) == 1 else 0  # the name of the only program says nothing
-    return f"{table([head, *rows])}\n\n{table(row[first:] for row in [titles, *runs])}"
+    titles = ("NAME", "JOB", "RUNNER", "HOST", "WORKER", "PID", "PROCESSES", "MEM", "CPU", "STATE")
+    left_out = {"NAME"} if len(asked) == 1 else set()  # the name of the only program says nothing
+    if not any(run.has("host") for each in asked for run in each.runs):
+        left_out |= {"HOST", "WORKER"}
+    shown = [index for index, title in enumerate(titles) if title not in left_out]
+    return f"{table([head, *rows])}\n\n{table([row[index] for index in shown] for row in [titles, *runs])}"

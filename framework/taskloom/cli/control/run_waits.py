@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskloom.cli.control.common import ControlExit
+from taskloom.cli.control.run_place import host_text
 from taskloom.cli.control.waiting import JobResult, ProgramEnd, RunTimes, Wait, after, ending, error_of, place
 from taskloom.control.reply_fields import Fields
 from taskloom.text import measured
@@ -155,7 +156,7 @@ class StartWait(Wait):
             self._over(status.text("outcome"), status.text("error"), status.number("seconds"))
         elif _READY in status.texts("marks"):
             self._be_ready(None if self._is_in_process else seconds)
-            self._name_process(status.object("process"))
+            self._name_process(status)
 
     def _be_ready(self, seconds: float | None) -> None:
         if self.provisional is None:
@@ -163,11 +164,12 @@ class StartWait(Wait):
         if self._is_announced and not self._is_in_process:
             self.accept_provisional()
 
-    def _name_process(self, process: Fields) -> None:
-        """Add the number of the process to the result."""
+    def _name_process(self, status: Fields) -> None:
+        """Add the number of the process to the result, and its host if that is another one."""
+        process = status.object("process")
         if self.provisional is not None and process.has("pid") and self._is_in_process:
             self._is_in_process = False
-            text = f"{self.provisional.text}, in process {process.count('pid')}"
+            text = f"{self.provisional.text}, in process {process.count('pid')}{host_text(status)}"
             self.provisional = self.provisional._replace(text=text)
         if self._is_announced:
             self.accept_provisional()

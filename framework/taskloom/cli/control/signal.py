@@ -19,6 +19,7 @@ from taskloom.cli.control.common import (
     reason_option,
     require_jobs,
 )
+from taskloom.cli.control.run_place import host_text
 from taskloom.cli.control.waiting import JobResult
 from taskloom.errors import UnknownSignal
 from taskloom.signal_names import read_signal, require_signal, signal_name
@@ -80,5 +81,6 @@ def _read(written: str, jobs: tuple[str, ...]) -> int:
 def _result(acted: Acted, sent: str) -> JobResult:
     # As it was before: the signal may have ended the process.
     status, process = acted.status, acted.before.object("process")
-    to = f" to pid {process.count('pid')}" if process.has("pid") else ""
+    on = host_text(acted.before)
+    to = f" to pid {process.count('pid')}{on}" if process.has("pid") else on
     return JobResult(status.text("job"), "signalled", f"sent {sent}{to}", run=acted.run)

@@ -91,7 +91,8 @@ def _tell_none(connection: Connection, jobs: Sequence[str], labels: Sequence[str
 def _lines(run: Fields, *, is_styled: bool) -> list[str]:
     age = run.number("poll_age")
     polled = "" if age is None else f", last poll {measured(age)} ago"
-    process = f", in process {run.count('pid')} (runner: {run.text('runner')})" if run.has("pid") else ""
+    worker = f" of worker {run.text('worker')} on {run.text('host')}" if run.has("host") else ""
+    process = f", in process {run.count('pid')}{worker} (runner: {run.text('runner')})" if run.has("pid") else ""
     where = run.text("where") or "an unknown place"
     head = printable(f"{run.text('run') or run.text('job')}: at {where}{polled}{process}")
     return [f"{_BOLD}{head}{_PLAIN}" if is_styled else head, *_marked(run.text("text"), is_styled=is_styled)]

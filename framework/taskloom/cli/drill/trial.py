@@ -22,7 +22,7 @@ from taskloom.core.events import Event, EventName
 from taskloom.core.model import WAIT_FOR_EVER, ErrorInfo, JobSpec, Outcome, Reason, ReasonKind
 from taskloom.core.policies import JoinPolicy, Otherwise, RestartPolicy, StartMode, StartPolicy
 from taskloom.core.report import StopReport
-from taskloom.core.stopping import KILL_SECONDS, PLACED_KILL_SECONDS
+from taskloom.core.stopping import longest_kill
 from taskloom.runners import Runner
 from taskloom.runners.run_thread import RunThread
 from taskloom.runners.thread import ThreadRunner
@@ -153,10 +153,8 @@ def drill_job(
 
 def max_drill_seconds(spec: JobSpec, budget: float | None, warm_up: float) -> float:
     """Return how many seconds the drill of a job can take at most."""
-    elsewhere = start_seconds(spec)
-    kill = PLACED_KILL_SECONDS if elsewhere else KILL_SECONDS if spec.join.kills else 0.0
-    stop = (_own_budget(spec, budget) or NOT_AWAITED_SECONDS) + kill
-    return elsewhere + max(warm_up, spec.ready_within or 0.0) + warm_up + stop
+    stop = (_own_budget(spec, budget) or NOT_AWAITED_SECONDS) + longest_kill(spec)
+    return start_seconds(spec) + max(warm_up, spec.ready_within or 0.0) + warm_up + stop
 
 
 def _own_budget(spec: JobSpec, budget: float | None) -> float | None:

@@ -22,9 +22,9 @@ from taskloom.control.api import Api
 from taskloom.control.endpoint import Wanted
 from taskloom.control.log_once import Log
 from taskloom.control.log_source import LogSource
-from taskloom.control.metrics.serving import MetricsServer
+from taskloom.control.metrics.serving import CLOSE_SECONDS, MetricsServer
 from taskloom.control.names import checked_name, default_name, label_of, subject_of
-from taskloom.control.probes import MISSING, has_metrics
+from taskloom.control.probes import INSTALL, MISSING, has_metrics
 from taskloom.control.program_info import ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.serving import FINISH_SECONDS, Control
 from taskloom.core.events import Event
@@ -116,6 +116,8 @@ class ProgramControl:
             raise click.UsageError(f"cannot give metrics ({settings.metrics_from}): {MISSING}")
         try:
             self._metrics = MetricsServer(api.answer_in_public, address, log=log)
+        except ImportError as error:  # half removed, or another package of this name
+            raise click.UsageError(f"cannot give metrics ({settings.metrics_from}): {error}; {INSTALL}") from None
         except OSError as error:
             reason = error.strerror[:1].lower() + error.strerror[1:] if error.strerror else str(error)
             raise click.UsageError(f"cannot give metrics at {address} ({settings.metrics_from}): {reason}") from None
@@ -147,19 +149,19 @@ class ProgramControl:
         if control is not None:
             within = max(LEAST_SECONDS, min(FINISH_SECONDS, deadline - mono()))
             control.finish(report(), within, awaits_client=self._has_requested_stop)
-        self._close_metrics()
+        self._close_metrics(max(LEAST_SECONDS, min(CLOSE_SECONDS, deadline - mono())))
 
     def close(self) -> None:
         """Remove the sockets; idempotent."""
         control, self._control = self._control, None
         if control is not None:
             control.close(0.0)
-        self._close_metrics()
+        self._close_metrics(0.0)
 
-    def _close_metrics(self) -> None:
+    def _close_metrics(self, within: float) -> None:
         metrics, self._metrics = self._metrics, None
         if metrics is not None:
-            metrics.close()
+            metrics.close(within)
 
 
 def program_info(name: str | None, paths: Sequence[str]) -> ProgramInfo:

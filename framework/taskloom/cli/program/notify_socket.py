@@ -19,7 +19,7 @@ _LEAST_WATCHDOG = 0.1
 
 
 class NotifySocket(NamedTuple):
-    """Where the messages go, and how often the service manager expects a sign of life."""
+    """The socket of the service manager, and how often it expects a sign of life."""
 
     address: str
     watchdog: float | None = None

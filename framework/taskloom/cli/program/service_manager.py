@@ -34,6 +34,7 @@ __all__ = ["ServiceManager", "service_manager", "status_line"]
 READY_SECONDS = 60.0
 """After this time the program counts as ready in any case: systemd allows 90 seconds for a start."""
 REST_SECONDS = 1.0
+_LONGEST_REST = 5.0
 # Of the time between two lines of text, a snapshot takes no more than this part.
 _SHARE = 20.0
 # For an answer of the scheduler's thread. Ten spinning tasks delay it by some tenths of a second.
@@ -146,30 +147,33 @@ class ServiceManager:
 
     def _step(self) -> bool:
         """Send what is due, or sleep; return True at the end."""
+        # Read before the jobs are looked at: what had happened before `close` is told.
+        is_last = self._is_closing
         notify, now = self._notify, mono()
         if notify is None:
             return True
         if now >= self._feed_at and notify.watchdog is not None:
             self._feed_at = now + notify.watchdog / 2  # as sd_watchdog_enabled(3) recommends
-            self._feed(notify)
+            self._feed(notify, notify.watchdog)
         self._tell(now)
         while self._outgoing and notify.send(*self._outgoing[0]):
             self._outgoing.popleft()
-        if self._is_closing:
+        if is_last:
             self._closed.open()
             return True
         self._sleep()
         return False
 
-    def _feed(self, notify: NotifySocket) -> None:
+    def _feed(self, notify: NotifySocket, watchdog: float) -> None:
         """Give a sign of life if the scheduler's thread gives one."""
         if self._scheduler is None:
             return
         try:
-            with self._scheduler.answers_within(min(_ANSWER_SECONDS, (notify.watchdog or inf) / 4)):
+            with self._scheduler.answers_within(watchdog / 4):
                 _ = self._scheduler.stop_reason
         except TaskloomError:
-            return  # the next one is tried in time, unless it hangs for good
+            self._feed_at = mono() + watchdog / 8  # it may only be slow: there is time for one more try
+            return
         notify.send("WATCHDOG=1")
 
     def _tell(self, now: float) -> None:
@@ -188,7 +192,7 @@ class ServiceManager:
         except TaskloomError:
             snapshot = None
             self._has_news = True
-        self._status_at = mono() + max(REST_SECONDS, _SHARE * (mono() - now))
+        self._status_at = mono() + max(REST_SECONDS, min(_LONGEST_REST, _SHARE * (mono() - now)))
         if is_first_of_stop:
             self._begin_stop(snapshot, now)
         if snapshot is not None:

@@ -43,11 +43,11 @@ class RunSettings:
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
     notify: Receivers | None = None
-    """Who is notified of what."""
+    """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None
-    """Where the program gives its metrics; None: nowhere."""
+    """The address at which the program gives its metrics; None: none."""
     metrics_from: str = ""
-    """What has set that address: an option, a variable or a place in a file."""
+    """The option, the variable or the place in a file that has set this address."""
 
     def with_given(self, given: Mapping[str, Given]) -> RunSettings:
         """Return these settings with those that the environment and the job files may have, too."""

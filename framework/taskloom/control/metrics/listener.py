@@ -38,7 +38,7 @@ class MetricsListener:
 
     @property
     def path(self) -> str:
-        """Where it is, as it is written."""
+        """Its address, as it is written."""
         return str(self._address)
 
     @property

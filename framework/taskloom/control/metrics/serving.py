@@ -20,7 +20,7 @@ from taskloom.jobfile.fields.metrics import MetricsAddress
 __all__ = ["CLIENTS", "MetricsServer"]
 
 CLIENTS = 16
-# For the thread to end. No client is waited for: at the end of a program a scrape has no value.
+# For the thread to end, if it is making a text. No client is waited for: at the end a scrape has no value.
 CLOSE_SECONDS = 0.5
 
 
@@ -57,10 +57,13 @@ class MetricsServer:
         """Start to answer. Raises RuntimeError if the system refuses the thread."""
         self._server.start()
 
-    def close(self) -> None:
-        """Drop all clients, and stop listening. Idempotent; raises nothing. In a forked child it does nothing."""
+    def close(self, within: float = CLOSE_SECONDS) -> None:
+        """Drop all clients, and stop listening; wait at most `within` seconds for its thread.
+
+        Idempotent; raises nothing. In a forked child it does nothing.
+        """
         if os.getpid() == self._pid:
-            self._server.close(CLOSE_SECONDS, replies_within=0.0)
+            self._server.close(within, replies_within=0.0)
             self._listener.close()
             keep_in_children(self)
 

@@ -29,15 +29,21 @@ from taskloom.jobfile.fields.spec import (
     seconds,
     text,
 )
-from taskloom.runners.dask.address import ADDRESS_PATTERN, parse_address
-from taskloom.runners.dask.options import MOST_LOCAL_WORKERS, check_options
-from taskloom.runners.dask.protocol.messages import Lease
 from taskloom.text import duration
 
-__all__ = ["DASK", "DASK_OPTIONS"]
+# Modules of the runner are imported by the readers: programs without a cluster do not pay for them.
+__all__ = ["ADDRESS_PATTERN", "DASK", "DASK_OPTIONS"]
+
+ADDRESS_PATTERN = r"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}$"
+"""Of the JSON Schema: it accepts every address that `parse_address` accepts."""
+
+# A local cluster is for trials on one machine, and each of its workers is an interpreter.
+_MOST_LOCAL_WORKERS = 64
 
 
 def _read_scheduler(value: object, loc: Loc) -> str:
+    from taskloom.runners.dask.address import parse_address
+
     if not isinstance(value, str):
         raise invalid_value(value, loc, "the address of a Dask scheduler, such as tls://dask.example:8786")
     try:
@@ -121,7 +127,6 @@ _WORKERS: Spec[tuple[str, ...]] = Spec(
 
 # -- lease
 
-_DEFAULT = Lease()
 _PERIODS = 3
 _TTL = Key("ttl", seconds(is_zero_allowed=False))
 _GRACE = Key("grace", seconds())
@@ -129,9 +134,11 @@ _PERIOD = Key("period", seconds(is_zero_allowed=False))
 
 
 def _build_lease(reader: MappingReader) -> dict[str, float]:
+    from taskloom.runners.dask.protocol.messages import Lease
+
     found = {key.name: reader.get(key, None) for key in (_TTL, _GRACE, _PERIOD) if key.name in reader.written}
     lease = {name: each for name, each in found.items() if each is not None}
-    terms = _DEFAULT._replace(**lease)
+    terms = Lease()._replace(**lease)
     if len(lease) == len(found) and terms.ttl < _PERIODS * terms.period:
         ttl, period, least = duration(terms.ttl), duration(terms.period), duration(_PERIODS * terms.period)
         message = f"cannot use a ttl of {ttl} with a period of {period}: two lost messages would end its runs"
@@ -146,7 +153,7 @@ _LEASE = mapping((_TTL, _GRACE, _PERIOD), _build_lease, expected="{ttl: 20s, gra
 
 _KEYS: tuple[Key[Any], ...] = (
     Key("scheduler", _SCHEDULER),
-    Key("local", integer(1, MOST_LOCAL_WORKERS)),
+    Key("local", integer(1, _MOST_LOCAL_WORKERS)),
     Key("tls", _TLS),
     Key("insecure", flag()),
     Key("resources", _RESOURCES),
@@ -191,6 +198,8 @@ _KNOWN = mapping(_KEYS, _build, expected=OPTIONS, name="runner", is_null_allowed
 
 
 def _read(value: object, loc: Loc) -> RunnerSpec:
+    from taskloom.runners.dask.options import check_options
+
     errors: list[FieldError] = []
     written = value
     if isinstance(value, Mapping) and "reuse" in value:

@@ -21,7 +21,7 @@ _MOST_PATH_BYTES = 107
 
 
 class MetricsAddress(NamedTuple):
-    """Where metrics are given: a host and a port, or the path of a unix socket."""
+    """The address of metrics: a host and a port, or the path of a unix socket."""
 
     host: str = ""
     port: int = 0

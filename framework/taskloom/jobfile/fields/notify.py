@@ -39,13 +39,13 @@ MOST_RECEIVERS = 16
 _LEAST_TOKEN = 16
 
 _URL_SCHEMES = ("https", "http")
-# What http.client would refuse in the middle of a send, or would read as the end of a line.
+# A request cannot have these in its first line.
 _BAD_IN_URL = re.compile(r"[^\x21-\x7e]")
 _NOT_A_URL = "a URL such as https://example.com/hook"
 
 
 class Kind(Enum):
-    """What a receiver can be notified of."""
+    """The kinds of trouble, and its end."""
 
     FAILED = "failed"
     """A run ended `failed`, `timed_out`, `start_failed` or `lost`."""

@@ -23,7 +23,7 @@ __all__ = ["FILE_ONLY", "LOG_FORMATS", "LOG_LEVELS", "SETTINGS"]
 LOG_FORMATS = ("text", "short", "full", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 FILE_ONLY = frozenset({"notify"})
-"""What cannot be said in one word, so that neither an option nor a variable has it."""
+"""Settings that need more than a word, so that there is neither an option nor a variable for them."""
 
 # A name is part of a file name, is typed in shells, and is shown in tables.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 from taskloom.diagnostics import near_match, quoted
 
-__all__ = ["ADDRESS_FORMS", "ADDRESS_PATTERN", "SCHEDULER_PORT", "SchedulerAddress", "parse_address"]
+__all__ = ["ADDRESS_FORMS", "SCHEDULER_PORT", "SchedulerAddress", "parse_address"]
 
 SCHEDULER_PORT = 8786
 """The port of a Dask scheduler that is started without one."""
 ADDRESS_FORMS = "tcp://HOST:PORT or tls://HOST:PORT"
-ADDRESS_PATTERN = r"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}$"
-"""Of the JSON Schema: it accepts every address that `parse_address` accepts."""
 
 _SCHEMES = ("tcp", "tls")
 _PARTS = re.compile(

@@ -1,7 +1,8 @@
 """The shell of one `Agent`: its thread, its deadlines, and what it has children and Dask do.
 
-Everything that happens comes to the thread through one queue, so the machine needs no lock, and the event loop of the
-worker never waits for it. The clock is `boottime`: the leases of children go on while the machine is suspended.
+Everything that happens comes to the thread through a queue, so the machine needs no lock, and the event loop of the
+worker never waits for it. Requests come first: a cancel is not delayed by the output of many runs. The clock is
+`boottime`: the leases of children go on while the machine is suspended.
 
 If an exception strikes the thread, the children are killed, the callers return, and the session gets another agent when
 it is heard of again: by the other id its program knows that the runs are lost.
@@ -10,6 +11,7 @@ it is heard of again: by the other id its program knows that the runs are lost.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from math import inf
 from queue import Empty, SimpleQueue
@@ -88,13 +90,14 @@ class AgentShell:
         self.session = session
         self._worker = worker
         self._forget = forget
-        self._inbox: SimpleQueue[Input | Call | Question] = SimpleQueue()
+        # None wakes the thread for a question.
+        self._inbox: SimpleQueue[Input | Call | None] = SimpleQueue()
+        self._questions: deque[Question] = deque()
         self._agent = Agent(session, token_hex(8))
         self._children = Children()
         self._callers: dict[str, Call] = {}
         self._stacks = ChildStacks()
         self._runner: ProcessRunner | None = None
-        self._unanswered: Question | None = None
         self._is_over = False
         # Whether the agent was told that the worker closes.
         self._is_closing = False
@@ -110,7 +113,11 @@ class AgentShell:
 
     def put(self, message: Input | Call | Question) -> None:
         """Have the thread take an input; never blocks."""
-        self._inbox.put(message)
+        if isinstance(message, Question):
+            self._questions.append(message)
+            self._inbox.put(None)
+        else:
+            self._inbox.put(message)
 
     @property
     def has_messages(self) -> bool:
@@ -140,8 +147,11 @@ class AgentShell:
         try:
             message = self._inbox.get(timeout=self._patience())
         except Empty:
-            pass
-        else:
+            message = None
+        while self._questions:
+            self._answer(self._questions[0])
+            self._questions.popleft()
+        if message is not None:
             self._take(message)
         now = boottime()
         if self._agent.next_deadline() <= now:
@@ -159,15 +169,15 @@ class AgentShell:
         due = min(self._agent.next_deadline(), self._status_at, seen, self._publish_at)
         return max(0.0, due - boottime())
 
-    def _take(self, message: Input | Call | Question) -> None:
+    def _answer(self, question: Question) -> None:
         now = boottime()
-        if isinstance(message, Question):
-            self._unanswered = message
-            self._published_bytes = 0
-            self._handle(Requested(message.request), now)
-            self._unanswered = None
-            message.answer(self._agent.reply(now).to_json())
-        elif isinstance(message, Call):
+        self._published_bytes = 0
+        self._handle(Requested(question.request), now)
+        question.answer(self._agent.reply(now).to_json())
+
+    def _take(self, message: Input | Call) -> None:
+        now = boottime()
+        if isinstance(message, Call):
             self._check_status(now)  # before: an agent that has refused to begin may be replaced
             self._callers[message.begun.execution] = message
             self._status_at = min(self._status_at, now + _STATUS_SECONDS)
@@ -188,7 +198,7 @@ class AgentShell:
         for action in self._agent.handle(given, now):
             if not isinstance(action, Forget):
                 _DO[type(action)](self, action, now)
-            elif isinstance(given, Tick):  # else the session was heard of at the last moment
+            elif not isinstance(given, Begun | Requested):  # else the session was heard of at the last moment
                 self._end()
 
     # -- time
@@ -291,12 +301,10 @@ class AgentShell:
             child.kill("an exception struck the agent of its worker")
         while not self._forget(self):
             message = self._inbox.get()
-            if isinstance(message, Question):
-                message.answer(error)
-            elif isinstance(message, Call):
+            if isinstance(message, Call):
                 message.release("closing")
-        if self._unanswered is not None:
-            self._unanswered.answer(error)
+        for question in self._questions:
+            question.answer(error)
         for call in self._callers.values():
             call.release("closing")
         self._close()

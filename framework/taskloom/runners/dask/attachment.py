@@ -169,15 +169,18 @@ class Attachment:
 
     def _place(self, run: RemoteRun) -> None:
         session, order = self._session, run.order
-        if run.is_concluded or session is None:
+        if run.is_concluded or run.is_placed or session is None:
             return
         task = needed_task(order)
-        if not self._crew.has_task(task):
+        held_until = self._crew.held_until(order.job)
+        if held_until > mono():
+            self._thread.call_at(held_until, self._place, run)
+        elif not self._crew.has_task(task):
             run.start_failed(missing_task(task, self._cluster.shown, self._crew.hellos.values()))
         elif not run.token.enter(None):
             run.conclude(RunEnded(order.run, How.NOT_ENTERED, None, True, callback_ran=False))
         else:
-            run.is_placed = True
+            run.placing()
             session.put(io.PlaceRun(order.run, order.job, task, order.attempt, run.spec))
 
     def _cancel(self, run: RemoteRun) -> None:

@@ -54,8 +54,8 @@ class ChildLog:
         self._taken += 1
 
     def _put(self, logged: Logged) -> None:
+        self._send(logged)  # may raise, for a record with odd data: then it does not count
         self._sent += 1
-        self._send(logged)
 
 
 def _logged(entry: LogEntry) -> Logged:

@@ -1,7 +1,7 @@
 """One granted execution in a worker: its processes, below a supervisor, and what they report.
 
-The commands and `see_processes` are for the thread of the agent. The messages of the processes come on the threads of the
-process runner, and go to the agent as inputs: each of these calls is short, and none blocks.
+The commands and `see_processes` are for the thread of the agent. The messages of the processes come on the threads of
+the process runner, and go to the agent as inputs: each of these calls is short, and none blocks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
-from taskloom.core.run_reports import RunEnded, RunStarted, RunStartFailed
+from taskloom.core.run_reports import (
+    RunEnded,
+    RunPlaced,
+    RunReachable,
+    RunReleased,
+    RunStarted,
+    RunStartFailed,
+    RunUnreachable,
+)
 from taskloom.runners.dask.child_log import ChildLog
 from taskloom.runners.dask.place import Place
 from taskloom.runners.dask.protocol.agent_io import ExecutionGone, ExecutionReported, Input
@@ -109,7 +117,10 @@ class ChildRun:
 
     def see_processes(self, now: float) -> None:
         """Report what the kernel says of the processes."""
-        info = None if self.handle is None else self.handle.process
+        try:
+            info = None if self.handle is None else self.handle.process
+        except OSError:  # no more descriptors, for example
+            info = None
         if info is None:
             self.see_at = now + _FIRST_SECONDS
         else:
@@ -135,24 +146,25 @@ class ChildRun:
         """Take a report of the runner; after the last one nothing of the run is left."""
         if isinstance(report, RunStarted):
             self.see_at = -inf  # the agent takes the report, and then sees that this is due
-        if not isinstance(report, RunEnded | RunStartFailed):
+        if isinstance(report, RunEnded | RunStartFailed):
+            self.see_at = inf
+            self.log.tell_dropped()
+            self._report(self._explained(report))
+            self._send(ExecutionGone(self._execution))
+        elif not isinstance(report, RunPlaced | RunUnreachable | RunReachable | RunReleased):  # of runs elsewhere
             self._report(report)
-            return
-        self.see_at = inf
-        self.log.tell_dropped()
-        self._report(self._explained(report))
-        self._send(ExecutionGone(self._execution))
 
     def _explained(self, end: RunEnded | RunStartFailed) -> RunEnded | RunStartFailed:
         """Return the end with what only this host knows about its error."""
         error = end.error
         if error is None:
             return end
-        if isinstance(end, RunStartFailed):
+        # What the constructor of a task raises is reported as it is.
+        if isinstance(end, RunStartFailed) and (error.is_explained or _is_missing(error)):
             installed = f"; installed tasks there: {self._place.installed}" if _is_missing(error) else ""
             message = f"{error.message} (on {self._place.interpreter}{installed})"
             return end._replace(error=replace(error, message=message))
-        if end.how is How.KILLED and self._why_killed:
+        if isinstance(end, RunEnded) and end.how is How.KILLED and self._why_killed:
             return end._replace(error=replace(error, message=f"{error.message}: {self._why_killed}"))
         return end
 

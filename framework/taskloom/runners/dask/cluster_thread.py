@@ -21,6 +21,8 @@ __all__ = ["ClusterThread"]
 
 # After `stop` the tasks of the loop are cancelled, and have this long to end.
 _LEAVE_SECONDS = 0.5
+# By name: they are tornado's, and nothing of it is imported here.
+_OF_CLOSED_CONNECTIONS = frozenset({"TimeoutError", "CancelledError", "StreamClosedError"})
 
 
 class ClusterThread:
@@ -120,6 +122,8 @@ class ClusterThread:
 
     def _take_strange(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, OSError) or type(error).__name__ in _OF_CLOSED_CONNECTIONS:
+            return  # Dask has closed a connection, and the listener knows
         text = str(context.get("message", ""))
         self._strange(f"{text}: {type(error).__name__}: {error}" if error is not None else text)
 

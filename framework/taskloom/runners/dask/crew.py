@@ -6,11 +6,13 @@ A worker that cannot be used is named once in a warning. One that does not answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from taskloom.clock import mono
 from taskloom.runners.dask.attach import Unsuitable, greet, is_wanted
 from taskloom.runners.dask.connection import CallFailed, SeenWorker
+from taskloom.text import first_of, rough
 
 if TYPE_CHECKING:
     from taskloom.runners.dask.attach import Attached
@@ -38,6 +40,8 @@ class Crew:
         self._connection: Connection | None = None
         self._session = ""
         self._spawn: Spawn | None = None
+        # Until when runs of another session of these jobs may be left, in monotonic seconds.
+        self._held: dict[str, float] = {}
         # Seen before the list of workers has come.
         self._early: dict[str, None] = {}
         self._asked: set[str] = set()
@@ -52,6 +56,7 @@ class Crew:
     def take(self, attached: Attached, connection: Connection, session: str, spawn: Spawn) -> None:
         """Take what the attach has found."""
         self._connection, self._session, self._spawn = connection, session, spawn
+        self._hold(attached.hellos.values())
         for address, hello in attached.hellos.items():
             self._take(address, hello)
         for address in dict.fromkeys([*attached.silent, *self._early]):
@@ -71,6 +76,25 @@ class Crew:
         self.hellos.pop(address, None)
         self._early.pop(address, None)
         self._asked.discard(address)
+
+    def held_until(self, job: str) -> float:
+        """Return when no run of the job is left that this program has started before it was killed and started again.
+
+        Runs of an equal job of another program look the same, so a start waits for them once, and not any longer.
+        """
+        return self._held.get(job, 0.0)
+
+    def _hold(self, hellos: Iterable[Hello]) -> None:
+        now = mono()
+        left: dict[str, float] = {}
+        for elder in (each for hello in hellos for each in hello.elder):
+            for run in elder.runs:
+                job = run.partition("#")[0]
+                left[job] = max(left.get(job, 0.0), now + elder.stopped_by_seconds)
+        self._held = left
+        if left:
+            text = "%s still executes runs of another session; starts of %s wait for at most %s"
+            self._warn(text, self._cluster.shown, first_of(sorted(left), 5), rough(max(left.values()) - now))
 
     def has_task(self, task: str) -> bool:
         """Return whether a worker has the task; also if there is no worker yet, or no task is needed."""

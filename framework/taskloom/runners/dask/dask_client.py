@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DaskClient", "root_cause"]
 
 _LONGEST_REASON = 300
+_UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((?:'|")(.*)(?:'|")\)""")
 
 
 class _WatchedClient(Client):
@@ -267,8 +269,11 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
         raise
     except Exception as error:  # noqa: BLE001 - whatever was raised there
         cause = root_cause(error)
-        is_final = isinstance(cause, ImportError | AttributeError)
-        raise CallFailed(_text_of(cause), is_final=is_final) from None
+        text = _text_of(cause)
+        # Of an error before our function is called, Dask passes on no more than how it is written.
+        unread = _UNREADABLE.fullmatch(text)
+        is_final = unread is not None or isinstance(cause, ImportError | AttributeError)
+        raise CallFailed(unread[2] if unread else text, is_final=is_final) from None
 
 
 async def _close(client: Any, within: float) -> None:

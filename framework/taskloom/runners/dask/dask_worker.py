@@ -5,6 +5,7 @@ Any thread may call it. Nothing here waits for the event loop of the worker.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 __all__ = ["DaskWorker"]
@@ -22,11 +23,22 @@ _WORDS = {
 _GIVEN_UP = "cancelled"
 
 
+# A worker logs each function that is called in it, by its name: one line for each request, of which there is one in
+# five seconds and one for each command.
+_LOGGER = "distributed.worker"
+_REQUESTED = ("Run out-of-band function %r", ("request",))
+
+
+def _is_no_request(record: logging.LogRecord) -> bool:
+    return (record.msg, record.args) != _REQUESTED
+
+
 class DaskWorker:
     """One worker. Tests replace it."""
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
+        logging.getLogger(_LOGGER).addFilter(_is_no_request)  # once: it is the same function each time
 
     @property
     def name(self) -> str:
@@ -62,9 +74,12 @@ class DaskWorker:
     def publish(self, topic: str, text: str) -> None:
         """Send a text to all clients that have subscribed to the topic. Never blocks.
 
-        In a mapping: the Dask scheduler adds the address of this worker to it.
+        In a mapping: the Dask scheduler adds the address of this worker to it. Lost if the worker has closed.
         """
-        self._worker.log_event(topic, {"reply": text})
+        try:
+            self._worker.log_event(topic, {"reply": text})
+        except RuntimeError:
+            pass  # its event loop was closed
 
     @property
     def _status(self) -> str:

@@ -65,7 +65,7 @@ class LocalCluster(DaskClient):
         """Start the process. Its standard input is the pipe on which its life depends; only it has the keys."""
         try:
             host = subprocess.Popen(
-                [sys.executable, *subprocess._args_from_interpreter_flags(), "-P", "-m", _MODULE],  # type: ignore[attr-defined]
+                [sys.executable, *_flags(), "-P", "-m", _MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -88,19 +88,22 @@ class LocalCluster(DaskClient):
     async def _first_line(self, host: subprocess.Popen[bytes]) -> dict[str, Any]:
         """Return what the process says once its cluster is there, or why it cannot be."""
         assert host.stdout is not None
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        pipe = os.fdopen(os.dup(host.stdout.fileno()), "rb", 0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        loop, pipe, line, ready = asyncio.get_running_loop(), host.stdout.fileno(), bytearray(), asyncio.Event()
+        os.set_blocking(pipe, False)
+        loop.add_reader(pipe, ready.set)
         try:
-            line = await reader.readline()
+            while not line.endswith(b"\n"):
+                await ready.wait()
+                ready.clear()
+                with suppress(BlockingIOError):
+                    read = os.read(pipe, 65536)
+                    if not read:
+                        return {}
+                    line += read
         finally:
-            transport.close()
-        with suppress(ValueError):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                return found
-        return {}
+            loop.remove_reader(pipe)
+        found = json.loads(line)
+        return found if isinstance(found, dict) else {}
 
     async def close(self, within: float) -> None:
         """Close the connection, and end the cluster at once: no run is left on it that anyone waits for."""
@@ -120,6 +123,12 @@ class LocalCluster(DaskClient):
                 if pipe is not None:
                     os.dup2(nothing, pipe.fileno(), inheritable=False)
             os.close(nothing)
+
+
+def _flags() -> list[str]:
+    """Return the flags of this interpreter but for those about warnings: Dask warns of what we cannot change."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # since Python 3.2
+    return [flag for flag in flags if flag != "-P" and not flag.startswith("-W")]
 
 
 def _end(host: subprocess.Popen[bytes], within: float) -> None:

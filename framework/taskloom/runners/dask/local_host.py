@@ -23,6 +23,9 @@ from taskloom.text import to_json
 __all__ = ["main"]
 
 _SETTINGS = {
+    # No web pages: they would be there for each user of the machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
     "distributed.scheduler.reuse-broadcast-comm": True,
@@ -32,6 +35,9 @@ _SETTINGS = {
     "distributed.worker.memory.terminate": False,
 }
 """Runs are processes of their own and mostly wait: profiles and limits of the workers are of no use to them."""
+
+# Dask listens for its pages all the same, so not on a port that another cluster may have.
+_NO_PAGES = "127.0.0.1:0"
 
 
 def main() -> None:
@@ -73,7 +79,8 @@ async def _serve(order: dict[str, Any], folder: str, answer: int) -> None:
         protocol="tls://",
         security=Security(require_encryption=True, **order["security"]),
         dashboard_address=None,
-        worker_dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": _NO_PAGES},
+        worker_dashboard_address=_NO_PAGES,
         memory_limit=0,
         local_directory=folder,
         asynchronous=True,

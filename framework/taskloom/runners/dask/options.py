@@ -12,7 +12,6 @@ from taskloom.text import plural
 
 __all__ = [
     "CLUSTER_OPTIONS",
-    "MOST_LOCAL_WORKERS",
     "PROCESS_OPTIONS",
     "WAIT_SECONDS",
     "Cluster",
@@ -23,8 +22,6 @@ __all__ = [
 
 WAIT_SECONDS = 30.0
 """How long a first run waits for its cluster, by default."""
-MOST_LOCAL_WORKERS = 64
-"""A local cluster is for trials on one machine, and each of its workers is an interpreter."""
 
 CLUSTER_OPTIONS = ("scheduler", "local", "tls", "insecure", "resources", "workers", "lease", "wait")
 PROCESS_OPTIONS = ("env", "cwd", "nice", "user", "memory_limit")

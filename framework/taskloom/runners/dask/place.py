@@ -46,8 +46,10 @@ class Place(NamedTuple):
 def place() -> Place:
     """Return what this process is. Reads the metadata of all distributions at the first call: 50 ms and more."""
     executable = sys.executable or ""
-    problems = () if executable else ("has no Python interpreter that could start the processes of a run",)
-    return Place(socket.gethostname(), platform.python_version(), executable, _tasks(), problems)
+    problems = [] if executable else ["has no Python interpreter that could start the processes of a run"]
+    if sys.platform != "linux":
+        problems.append(f"is not on Linux but on {sys.platform}, where nothing ends the processes of a run for sure")
+    return Place(socket.gethostname(), platform.python_version(), executable, _tasks(), tuple(problems))
 
 
 def _tasks() -> dict[str, str]:

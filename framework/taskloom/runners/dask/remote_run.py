@@ -106,8 +106,15 @@ class RemoteRun:
         self._is_started = self._is_ready = False
         self._polls = 0
         self._failed_callbacks = 0
+        # Until a worker begins it, the run is waiting: its poll age counts from the start, and not from the queue.
+        token.update_remote(has_polled=False, is_waiting=True, is_wakeable=True)
 
     # -- where it is
+
+    def placing(self) -> None:
+        """The session knows the run from now on. A wait for a slot is no silence of the task."""
+        self.is_placed = True
+        self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=False)
 
     def placed(self, worker: Worker, pid: int = 0) -> None:
         """The run is on this worker; `pid` is that of its main process, 0 if it is not known yet."""
@@ -155,6 +162,7 @@ class RemoteRun:
             return
         self._is_started, self._is_ready = True, started.is_ready
         self.handle.gauges.begun = mono()
+        self.token.update_remote(has_polled=False, is_waiting=False, is_wakeable=False)
         self._report(started)
 
     def _take_ready(self, ready: RunReady) -> None:

@@ -24,7 +24,7 @@ class Lease:
         self._until = until or _FOREVER
 
     def renew(self, until: bytes) -> None:
-        """Move the end to this second, but never back, and not for a run without a lease. Ignores a word that is not a number."""
+        """Move the end to this second, but never back, and not for a run without a lease; unless it is not a number."""
         try:
             self._until = max(self._until, float(until))
         except ValueError:

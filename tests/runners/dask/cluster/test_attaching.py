@@ -27,7 +27,7 @@ def refusal(bench: ClusterBench, name: str = "refused") -> str:
     run, marks = bench.begin(tasks.brief, name)
     error = bench.failure(run).error
     assert error.is_explained, error
-    assert error.traceback == "", error
+    assert "Traceback" not in error.traceback, error
     assert marks.starts == []
     return str(error)
 
@@ -59,8 +59,8 @@ def test_a_worker_without_taskloom_is_named(make_cluster: MakeCluster, make_benc
 
     said = refusal(make_bench(cluster))
 
-    assert "taskloom" in said
-    assert HOST in said or "bare" in said or cluster.address_of("bare") in said
+    assert "worker bare" in said
+    assert "cannot import Taskloom" in said
 
 
 def test_a_dask_scheduler_without_taskloom_is_named(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
@@ -69,8 +69,7 @@ def test_a_dask_scheduler_without_taskloom_is_named(make_cluster: MakeCluster, m
 
     said = refusal(make_bench(cluster))
 
-    assert "taskloom" in said
-    assert "scheduler" in said
+    assert "the Dask scheduler cannot import Taskloom" in said
 
 
 def test_an_odd_worker_that_joins_later_gets_no_runs(
@@ -170,6 +169,6 @@ def test_a_task_that_cannot_be_imported_on_the_worker(
 
     error = bench.failure(run).error
 
-    assert error.is_explained, error
+    # With its traceback: the module may be there, and fail.
     for part in ("only_here_13", HOST, sys.executable):
         assert part in str(error), error

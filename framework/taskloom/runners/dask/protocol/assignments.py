@@ -12,6 +12,7 @@ from taskloom.runners.dask.protocol.placement_io import (
     Ended,
     Lost,
     Placed,
+    Reachable,
     Released,
     StartFailed,
     WithdrawTask,
@@ -57,7 +58,15 @@ class Assignments:
         else:
             self.deadlines.clear(key)
             if link.state is LinkState.UNREACHABLE:
-                link.state = LinkState.REACHABLE
+                link.state = LinkState.SILENT
+
+    def set_aside(self, link: Link) -> None:
+        """Give no run to a worker that does not answer, and take those back that Dask may have sent there."""
+        address = link.worker.address
+        self.slots.leave(address)
+        for run in list(self.submitted.values()):
+            if address in run.workers:
+                self.submit_again(run)
 
     def forget(self, link: Link) -> None:
         """Forget a worker that has left, if no run is waited for there."""
@@ -100,6 +109,8 @@ class Assignments:
 
     def pause(self, run: PlacedRun, now: float) -> None:
         """Submit a run that was never entered again, the later the more often its tasks have ended without a grant."""
+        if run.state is RunState.GRANTED and self.links[run.address].state is LinkState.UNREACHABLE:
+            self.actions.append(Reachable(run.id))  # an old reply has come late: the run is not there any more
         self._take_back(run)
         pause = run.pause()
         if pause:

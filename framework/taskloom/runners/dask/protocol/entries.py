@@ -71,6 +71,6 @@ class Entries:
         self._all.actions.append(Reported(run.id, entry.data))
 
     def _count_line(self, link: Link, line: int) -> None:
-        dropped, link.lines = line - link.lines - 1, line
-        if dropped > 0:
-            self._all.actions.append(LinesDropped(link.worker, dropped))
+        before, link.lines = link.lines, line
+        if before is not None and line > before + 1:
+            self._all.actions.append(LinesDropped(link.worker, line - before - 1))

@@ -27,7 +27,9 @@ class LinkState(Enum):
 
     REACHABLE = "reachable"
     UNREACHABLE = "unreachable"
-    """It has runs, and nothing was heard of it for a ttl."""
+    """It has runs, and nothing was heard of it for a ttl. It gets no more runs."""
+    SILENT = "silent"
+    """The same of a worker without runs."""
     LEFT = "left"
     """The cluster has removed it."""
 
@@ -51,9 +53,11 @@ class Link:
         """Declared lost, and neither released nor past their bound."""
         self.applied = 0
         """The number of the latest entry that was used."""
-        self.lines = 0
-        """The latest count of log lines."""
+        self.lines: int | None = None
+        """The latest count of log lines; None before the first, if the agent has sent some before."""
         self.heard_at = -inf
+        self.unanswered_since = inf
+        """When the first request was sent after which nothing was heard; inf if there is none."""
         self.agent = ""
         self.wants_request = False
         """A request has to wait until one of those in flight is answered."""
@@ -73,6 +77,7 @@ class Link:
         version, commands = self.outbox.take()
         within = min(_LONGEST_WAIT_SECONDS, self._lease.ttl / 2)
         self._in_flight[seq] = _InFlight(self.agent, version, now + within + _SPARE_SECONDS)
+        self.unanswered_since = min(self.unanswered_since, now)
         self._renewed_at = max(self._renewed_at, self._stamp_at)
         self._acknowledged = self.applied
         self.wants_request = False
@@ -106,6 +111,8 @@ class Link:
     @property
     def is_needed(self) -> bool:
         """Whether the agent must be asked from time to time."""
+        if self.state is LinkState.SILENT:
+            return True
         return bool(self.executions or self.lost or self.outbox or self.unacknowledged)
 
     # -- replies
@@ -120,7 +127,7 @@ class Link:
         """Begin with another agent."""
         self.agent = reply.agent
         self.applied = self._acknowledged = reply.after
-        self.lines = 0
+        self.lines = None if reply.after else 0
         self.outbox = Outbox()
         self._stamp, self._stamp_at, self._renewed_at = None, -inf, -inf
 
@@ -129,6 +136,7 @@ class Link:
         if self._stamp is not None and reply.stamp <= self._stamp:
             return False
         self._stamp, self._stamp_at = reply.stamp, now
+        self.unanswered_since = inf
         self.heard_at, self._heard_seq = now, newest_seq
         return True
 

@@ -3,6 +3,7 @@
 Rules:
 - A run waits for a slot, is submitted as a Dask task, and is granted to the first execution that claims it; every other
   claim is denied. So one execution of a run is entered at most, whatever Dask executes again.
+- A worker that has not answered for a ttl gets no run until it does, and what it has not claimed goes to another one.
 - A run whose task ends without a grant, or whose granted execution has left before it began, is submitted again.
 - Each request to an agent renews its lease and carries all that the agent needs: what it may forget, what is expected
   there, and the commands that are not confirmed. It goes out at once when there is a command, and each period.
@@ -111,7 +112,8 @@ class Placement:
         if link.state is LinkState.LEFT:
             link.state = LinkState.REACHABLE
             self._all.want(link)
-        self._all.slots.join(worker)
+        if link.state is LinkState.REACHABLE:
+            self._all.slots.join(worker)
 
     def _leave(self, left: WorkerLeft, now: float) -> None:
         link = self._all.links.get(left.address)
@@ -138,6 +140,7 @@ class Placement:
     def _regain_cluster(self, back: ClusterBack, now: float) -> None:
         self._cluster = _Cluster.CONNECTED
         for link in self._all.links.values():
+            link.unanswered_since = inf  # the requests were lost with the connection
             if link.is_needed:
                 self._all.want(link)
 
@@ -227,8 +230,12 @@ class Placement:
             return
         if link.hear(reply, self._seq, now):
             self._reach(link)
+        if seq:
+            # It begins after what this program has acknowledged, perhaps before it forgot this worker for a time.
+            link.applied = max(link.applied, reply.after)
         self._entries.apply(link, reply, self._seq + 1, now)
-        self._grant_again(link, reply, seq)
+        if seq:
+            self._check_grants(link, reply, seq, now)
         is_behind = reply.last > link.applied and not link.asks_since_heard()
         if is_behind or link.wants_request or link.unacknowledged >= _MOST_UNACKNOWLEDGED:
             self._all.want(link)
@@ -245,17 +252,21 @@ class Placement:
         return True
 
     def _reach(self, link: Link) -> None:
-        if link.state is LinkState.UNREACHABLE:
+        if link.state in (LinkState.UNREACHABLE, LinkState.SILENT):
+            self._all.slots.join(link.worker)
+            if link.state is LinkState.UNREACHABLE:
+                self._all.actions += [Reachable(run.id) for run in link.executions.values()]
             link.state = LinkState.REACHABLE
-            self._all.actions += [Reachable(run.id) for run in link.executions.values()]
         self._all.plan_silence(link)
 
-    def _grant_again(self, link: Link, reply: Reply, seq: int) -> None:
-        """Repeat the grants that have come after the end of a lease: the agent has ignored them."""
-        for execution, phase in reply.executions.items() if seq else ():
-            run = link.executions.get(execution)
-            if phase == Phase.CLAIMING and run is not None and seq >= run.granted_by:
-                self._all.send_grant(link, run)
+    def _check_grants(self, link: Link, reply: Reply, seq: int, now: float) -> None:
+        """Find the executions for which the grants that the request `seq` or one before it carried were of no use."""
+        for run in [run for run in link.executions.values() if run.granted_by <= seq]:
+            phase = reply.executions.get(run.execution)
+            if phase == Phase.CLAIMING:
+                self._all.send_grant(link, run)  # the last one came after the end of the lease
+            elif phase is None and reply.last <= link.applied:
+                self._all.pause(run, now)  # an old claim came late: the execution had left before the grant
 
     def _fail_request(self, failed: RequestFailed, now: float) -> None:
         link = self._all.links.get(failed.address)
@@ -277,25 +288,34 @@ class Placement:
 
     def _look_for_claims(self, _: str, now: float) -> None:
         """Ask every worker that is not asked anyway: a claim was published, but the events may be stuck."""
+        self._set_silent_aside(now)
         if self._all.submitted:
             for link in self._all.links.values():
                 if self._deadlines.of(("sync", link.worker.address)) == inf:
                     self._all.want(link)
             self._deadlines.plan(_CLAIMS, now + self._lease.period)
 
+    def _set_silent_aside(self, now: float) -> None:
+        """Find the workers without runs that do not answer: Dask may have sent a run to one, and keep it there long."""
+        for link in self._all.links.values():
+            is_silent = link.unanswered_since + self._lease.ttl <= now and not link.executions
+            if is_silent and link.state is LinkState.REACHABLE:
+                link.state = LinkState.SILENT
+                self._all.set_aside(link)
+
     def _end_silence(self, address: str, now: float) -> None:
         link = self._all.links[address]
-        if link.state is LinkState.REACHABLE:
+        if link.state is not LinkState.UNREACHABLE:
             link.state = LinkState.UNREACHABLE
+            self._all.set_aside(link)
             self._all.actions += [Unreachable(run.id, link.heard_at) for run in link.executions.values()]
             lost_at = link.heard_at + self._lease.ttl + self._lease.grace + _OUT_OF_REACH_SECONDS
             self._deadlines.plan(("silence", address), lost_at)
         else:
             worker = link.worker
-            silent = (
-                f"nothing was heard of its worker {worker.name} on {worker.host} for {measured(now - link.heard_at)}"
-            )
-            self._all.lose_all(link, silent, now)
+            silence = measured(now - link.heard_at)
+            why = f"nothing was heard of its worker {worker.name} on {worker.host} for {silence}"
+            self._all.lose_all(link, why, now)
 
     def _end_kill(self, run_id: str, now: float) -> None:
         run = self._all.runs[run_id]
