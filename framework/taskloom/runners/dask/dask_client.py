@@ -29,13 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["DaskClient", "root_cause"]
 
 _LONGEST_REASON = 300
-<<<<<<< HEAD
-_UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((?:'|")(.*)(?:'|")\)""")
-_PROBE_SECONDS = 1.0
-=======
 _PROBE_SECONDS = 1.0
 _UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((?:'|")(.*)(?:'|")\)""")
->>>>>>> g13
 
 
 class _WatchedClient(Client):
