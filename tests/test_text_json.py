@@ -13,10 +13,10 @@ import pytest
 from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom import Job, Scheduler
-from taskloom.cli.format_job import job_as_json
 from taskloom.core.events import Event, EventName, as_dict
 from taskloom.core.model import WAIT_FOR_EVER, Moment, Phase
 from taskloom.core.report import make_stop_report
+from taskloom.observe.job_data import job_as_json
 from taskloom.runners.gauges import Progress
 from taskloom.testing import make_job
 from taskloom.text import finite, plain, to_json

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.support.terminals import on_a_terminal
 
-from taskloom.cli.format_job import format_restart, format_start, schedule_lines
 from taskloom.cli.plan import plan_of
 from taskloom.cli.validate import validate
 from taskloom.core.model import JobSpec, Moment, StartMode, StartPolicy
 from taskloom.core.policies import Condition, Dependency, RestartLimit, RestartPolicy, RestartWhen, Schedule
+from taskloom.observe.job_data import format_restart, format_start, schedule_lines
 
 FILE = """\
 defaults: {restart: {delay: 1s, limit: {times: 5, within: 10m}}}
@@ -85,6 +85,8 @@ log_format   text   default
 log_level    info   default
 control      true   default
 history      -      default
+http         -      default
+notify       -      default
 metrics      -      default
 
 Longest stop: web (10s) -> migrate (10s) -> db (20s)

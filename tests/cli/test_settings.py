@@ -97,7 +97,7 @@ def test_each_setting_has_a_default() -> None:
     assert list(found) == list(SETTINGS)
     assert {name: each.value for name, each in found.items()} == {
         "name": None, "stop_within": 30.0, "log_dir": None, "log_format": "text", "log_level": "info", "control": True,
-        "history": HistorySetting(), "notify": None, "metrics": None,
+        "history": HistorySetting(), "http": None, "notify": None, "metrics": None,
     }  # fmt: skip
     assert RunSettings().with_given(found) == RunSettings()
 
@@ -418,6 +418,7 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_level    debug           TASKLOOM_LOG_LEVEL\n"
         "control      true            default\n"
         "history      -               default\n"
+        "http         -               default\n"
         "notify       -               default\n"
         "metrics      -               default"
     )
@@ -429,6 +430,7 @@ def test_the_plan_shows_each_setting_with_its_origin(monkeypatch: pytest.MonkeyP
         "log_level": {"written": "debug", "from": "environment", "name": "TASKLOOM_LOG_LEVEL"},
         "control": {"written": "true", "from": "default"},
         "history": {"written": "", "from": "default"},
+        "http": {"written": "", "from": "default"},
         "notify": {"written": "", "from": "default"},
         "metrics": {"written": "", "from": "default"},
     }

@@ -61,6 +61,7 @@ DOORWAYS = {
     "starlette": "taskloom.web",
     "stevedore": "taskloom.catalog.entry_points",
     "time": "taskloom.clock",
+    "uvicorn": "taskloom.web",
     "yaml": "taskloom.jobfile.syntax",
     "zoneinfo": "taskloom.calendars",
 }

@@ -9,7 +9,7 @@ import pytest
 from taskloom.jobfile import check
 
 KNOWN = "known: taskloom, defaults, jobs, and x-... for notes"
-KNOWN_SETTINGS = "known: name, stop_within, log_dir, log_format, log_level, control, history, notify, metrics"
+KNOWN_SETTINGS = "known: name, stop_within, log_dir, log_format, log_level, control, history, http, notify, metrics"
 A_NAME = "expected at most 64 letters, digits, '-', '_' and '.', the first a letter or a digit"
 JOBS = "jobs: {tick: {task: countdown, params: {start: 1}}}\n"
 

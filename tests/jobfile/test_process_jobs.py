@@ -10,7 +10,6 @@ import pytest
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom import Check, Job, Program, Scheduler, Task
-from taskloom.cli.format_job import job_as_json
 from taskloom.core.model import JobSpec, JoinPolicy, Moment, Otherwise, RunnerSpec
 from taskloom.core.policies import Watchdog, WatchdogThen
 from taskloom.core.reload import ReloadAction
@@ -20,6 +19,7 @@ from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.job_spec import job_spec, read_defaults, spec_of
 from taskloom.jobfile.loader import CheckResult, check
 from taskloom.jobfile.render import render_all
+from taskloom.observe.job_data import job_as_json
 from taskloom.task import Context
 
 MIB = 1 << 20

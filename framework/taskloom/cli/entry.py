@@ -37,6 +37,7 @@ _VERBS = {
     "history": ("taskloom.cli.history.history", "Show what has happened, also when no program runs.", "Watch"),
     "report": ("taskloom.cli.history.report", "Show again how the program ended, or that it was killed.", "Watch"),
     "why": ("taskloom.cli.control.why", "Explain why jobs are, or are not, running.", "Watch"),
+    "web": ("taskloom.cli.control.web", "Open the web page of a running program.", "Watch"),
     "notify": ("taskloom.cli.notify", "Send a test message to the receivers of notifications.", "Act"),
     "drill": ("taskloom.cli.drill.command", "Run each job alone, and check that it stops in time.", "Act"),
     "start": (f"{_CONTROL}.start", "Start jobs, and wait until they are ready or have ended.", "Act"),

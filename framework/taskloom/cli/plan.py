@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskloom.cli.format_job import format_restart, format_start
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import JobSpec, StartMode
+from taskloom.observe.job_data import format_restart, format_start
 from taskloom.text import finite, printable, table
 
 if TYPE_CHECKING:

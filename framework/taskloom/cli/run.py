@@ -40,6 +40,27 @@ __all__ = ["run"]
                    "$XDG_RUNTIME_DIR/taskloom, /run/taskloom or /tmp/taskloom-UID]")  # fmt: skip
 @click.option("--no-control", is_flag=True,
               help="Listen on no socket: the other verbs do not see this program.")  # fmt: skip
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    help="Serve the web page and the API at this address, such as 127.0.0.1:8080. Needs the extra web.",
+)
+@click.option(
+    "--http-host",
+    "http_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name by which browsers reach the page, behind a proxy for instance; may be repeated.",
+)
+@click.option("--http-cert", type=click.Path(), metavar="PATH", help="The certificate for TLS, a PEM file.")
+@click.option("--http-key", type=click.Path(), metavar="PATH", help="The key of the certificate, a PEM file.")
+@click.option(
+    "--http-insecure",
+    is_flag=True,
+    help="Let other machines reach the page without TLS, where a proxy or a private network protects it.",
+)
+@click.option("--new-token", is_flag=True,
+              help="Make new tokens for the page; links with the old ones no longer work.")  # fmt: skip
 @click.option("--history", type=HistoryPlace(), metavar="on|off|PATH|URL",
               help="Record what happens in this database, for taskloom history and taskloom report. [default: on, a "
                    "file in the state folder, if the extra history is installed]")  # fmt: skip
@@ -75,6 +96,12 @@ def run(  # noqa: PLR0917 - click passes them by name
     name: str | None,
     socket: str | None,
     no_control: bool,
+    http: str | None,
+    http_hosts: tuple[str, ...],
+    http_cert: str | None,
+    http_key: str | None,
+    http_insecure: bool,
+    new_token: bool,
     history: HistorySetting | None,
     metrics: MetricsAddress | None,
     fresh: bool,
@@ -112,6 +139,7 @@ def run(  # noqa: PLR0917 - click passes them by name
       taskloom run jobs/ --stop-within 10s --events events.jsonl
     """
     from taskloom.cli.default_paths import paths_or_default
+    from taskloom.cli.http_options import http_setting
     from taskloom.cli.program.program import Program
     from taskloom.cli.program.settings import RunSettings
     from taskloom.cli.settings import Flag, Sources
@@ -127,6 +155,9 @@ def run(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError(f"cannot use --verbose with {other}; expected one of them")
     if no_control and socket:
         raise click.UsageError("cannot use both --socket and --no-control; expected one of them")
+    page = http_setting(http, http_hosts, http_cert, http_key, is_insecure=http_insecure)
+    if page is not None and no_control:
+        raise click.UsageError("cannot use both --http and --no-control; expected one of them")
     flags = {
         "stop_within": Flag("--stop-within", stop_within),
         "log_format": Flag("--log-format", log_format),
@@ -134,6 +165,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         "log_dir": Flag("--log-dir", log_dir),
         "name": Flag("--name", name),
         "history": Flag("--history", history),
+        "http": Flag("--http", page),
         "metrics": Flag("--metrics", metrics),
         "control": Flag("--no-control", False) if no_control else Flag("--socket", socket),
     }
@@ -147,5 +179,6 @@ def run(  # noqa: PLR0917 - click passes them by name
         sources=sources,
         env_files=env_files,
         is_fresh=fresh,
+        has_new_token=new_token,
     )
     return program.run(paths_or_default(paths), is_default=not paths)

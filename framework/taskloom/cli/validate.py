@@ -101,8 +101,8 @@ def validate(
 
 def _show_as_json(result: CheckResult, now: Moment, settings: Mapping[str, Given] | None) -> None:
     """Show the result; with the settings of the program the plan, too."""
-    from taskloom.cli.format_job import job_as_json
     from taskloom.jobfile.render import as_json
+    from taskloom.observe.job_data import job_as_json
     from taskloom.observe.masking import Masker
 
     mask = Masker(result.secrets).mask_data
@@ -125,8 +125,8 @@ def _show_as_json(result: CheckResult, now: Moment, settings: Mapping[str, Given
 
 
 def _show_as_text(result: CheckResult, now: Moment, settings: Mapping[str, Given] | None) -> None:
-    from taskloom.cli.format_job import schedule_lines
     from taskloom.jobfile.render import render_all
+    from taskloom.observe.job_data import schedule_lines
 
     if result.problems:
         echo_styled(render_all(result.problems, color=has_styles(sys.stderr)), is_error=True)

@@ -91,9 +91,14 @@ class Api:
         """The last events."""
         return self._state.events
 
+    def announce_page(self, url: str, token_file: str) -> None:
+        """Let clients know where the web page is, and which file has its token. Called before the first request."""
+        self._state.page = {"url": url, "token_file": token_file}
+
     def put(self, event: Event) -> None:
         """Take an event of the scheduler. Never blocks; only one thread calls it."""
         self._state.totals.put(event)
+        self._state.runs.put(event)
         self._state.events.put(event)
 
     def finish(self, report: Mapping[str, Any]) -> None:

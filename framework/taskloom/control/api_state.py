@@ -16,6 +16,7 @@ from taskloom.control.liveness import Liveness
 from taskloom.control.log_source import LogSource
 from taskloom.control.program_info import CallerNames, ProgramInfo, RequestReload, RequestShutdown
 from taskloom.control.refusals import Refusal
+from taskloom.control.run_ring import RunRing
 from taskloom.control.totals import Totals
 from taskloom.core.events import Event, as_dict
 from taskloom.core.report import JobReport
@@ -60,6 +61,9 @@ class ApiState:
     """Returns how it goes with each receiver of notifications."""
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The replies that never change, by the name of their schema."""
+    runs: RunRing = field(default_factory=RunRing)
+    page: Mapping[str, str] | None = None
+    """Where the web page is, and the file of its token; None if there is none."""
     names: CallerNames = field(default_factory=CallerNames)
     waiting_for_report: list[ref[Deferred]] = field(default_factory=list)
     """Replies that wait for the report of the stop. The server drops those whose clients have gone."""

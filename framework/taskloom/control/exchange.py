@@ -20,9 +20,11 @@ class Caller(NamedTuple):
 
     uid: int
     pid: int
+    via: str = ""
+    """How the request reached this process, if it was not on the socket: `the web page, from 127.0.0.1`."""
 
     def __str__(self) -> str:
-        return f"uid {self.uid}, pid {self.pid}"
+        return self.via or f"uid {self.uid}, pid {self.pid}"
 
 
 class Request(NamedTuple):

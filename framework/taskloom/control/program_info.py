@@ -78,7 +78,7 @@ class CallerNames:
 
     def describe(self, caller: Caller) -> str:
         """Return who has sent a request: `alice (uid 1000, pid 4242)`."""
-        name = self._names.get(caller.uid)
+        name = None if caller.via else self._names.get(caller.uid)
         return str(caller) if name is None else f"{name} ({caller})"
 
 

@@ -62,6 +62,7 @@ def program(state: ApiState, _: Call) -> Answer:
                 "problem": state.mask(state.logs.problem) or None if state.logs is not None else None,
             },
             "history": _history_data(state),
+            "page": state.page,
             "notifications": masked_data(state.mask, list(state.notifications())),
         },
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from taskloom.control import job_routes, probes, program_routes, watch_routes
+from taskloom.control import job_routes, probes, program_routes, run_routes, watch_routes
 from taskloom.control.api_state import ApiState, Call
 from taskloom.control.exchange import Answer, Reply
 from taskloom.control.fields import LONGEST_TEXT, Field, Kind
@@ -105,6 +105,35 @@ ROUTES: Sequence[Route] = (
     ),
     Route("GET", "/v1/jobs/{job}", "getJob", "Give the status of one job.", job_routes.one_job, "Job"),
     Route("GET", "/v1/jobs/{job}/why", "why", "Explain why a job is, or is not, running.", watch_routes.why, "Why"),
+    Route(
+        "GET",
+        "/v1/jobs/{job}/declaration",
+        "getDeclaration",
+        "Give the declaration of a job, with its secrets masked.",
+        run_routes.declaration,
+        "Declaration",
+    ),
+    Route(
+        "GET",
+        "/v1/runs",
+        "listRuns",
+        "List the last runs: those that have not ended, and those that the program keeps in memory.",
+        run_routes.runs,
+        "Runs",
+        query=(
+            _JOB,
+            Field("since", Kind.TEXT, "Only runs that have not ended before this instant (RFC 3339)."),
+            Field(
+                "count",
+                Kind.INTEGER,
+                "At most this many, the latest ones.",
+                default=1000,
+                least=1,
+                most=run_routes.MOST_RUNS_ASKED,
+            ),
+        ),
+        is_slow=True,
+    ),
     Route(
         "GET",
         "/v1/next",

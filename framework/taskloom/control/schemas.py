@@ -217,6 +217,17 @@ SCHEMAS: Mapping[str, Schema] = {
         },
     ),
     "Api": _object("The routes.", {"api": {"const": 1}, "start": _START, "routes": _list(_TEXT)}),
+    "Declaration": _object(
+        "The declaration of a job.",
+        {
+            "start": _START,
+            "declaration": {
+                "type": "object",
+                "description": "Its fields, durations in seconds, with `params`; `path` and `line` if it is in a file.",
+                "required": ["name", "task", "params"],
+            },
+        },
+    ),
     "End": _END,
     "Error": _object(
         "Why a request was refused. `code` is for programs, `near` has names that may be meant.",
@@ -255,6 +266,31 @@ SCHEMAS: Mapping[str, Schema] = {
     "Logs": _object(
         "Log lines. From the instant `from` on, all lines are kept.",
         {"from": _or_null(_INSTANT), "lines": _list(reference("Line"))},
+    ),
+    "Runs": _object(
+        "Runs, the oldest first. From the instant `from` on, all of them are kept.",
+        {
+            "start": _START,
+            "from": _or_null(_INSTANT),
+            "runs": _list(
+                _object(
+                    "One run.",
+                    {
+                        "job": _NAME,
+                        "run": _RUN,
+                        "attempt": _COUNT,
+                        "queued": _INSTANT,
+                        "due": _or_null({**_INSTANT, "description": "The instant of the schedule that it starts for."}),
+                        "started": _or_null(_INSTANT),
+                        "ended": _or_null(_INSTANT),
+                        "outcome": _or_null(_one_of(Outcome)),
+                        "seconds": _or_null(_SECONDS),
+                        "error": _or_null(_TEXT),
+                        "reason": _or_null(_TEXT),
+                    },
+                )
+            ),
+        },
     ),
     "Next": _object(
         "Coming firings.",
@@ -301,6 +337,9 @@ SCHEMAS: Mapping[str, Schema] = {
                 {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
             ),
             "history": _HISTORY,
+            "page": _or_null(
+                _object("The web page, if the program serves it.", {"url": _TEXT, "token_file": _text("A path.")})
+            ),
             "notifications": _list(_RECEIVER),
         },
     ),

@@ -11,6 +11,7 @@ import _socket
 import errno
 import os
 import select
+import socket
 from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
@@ -73,6 +74,8 @@ class Server:
         self._polled: dict[int, int] = {}
         # Sessions that other threads have woken.
         self._woken: deque[Session] = deque()
+        # Connections from listeners of this process, and what each is called.
+        self._guests: deque[tuple[_socket.socket, str]] = deque()
         # Sessions with a slow request, in the order in which these came.
         self._postponed: deque[Session] = deque()
         # The one that is being handled: dropped if an exception strikes.
@@ -94,6 +97,21 @@ class Server:
         """Start the thread. Raises RuntimeError if the system refuses it."""
         self._thread.start()
         self._is_started = True
+
+    def connect(self, via: str) -> socket.socket:
+        """Return one end of a new connection, for another listener of this process; `via` names it in logs.
+
+        Any thread may call it. Raises OSError if there is no descriptor, or if the server has ended.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._guests.append((_socket.socket(fileno=ours.detach()), via))
+        self._wake_up()
+        self._thread.ensure()
+        if self._is_ended.is_open:  # it may have emptied the queue before
+            theirs.close()
+            raise OSError(errno.ESHUTDOWN, "the control server has ended")
+        return theirs
 
     def close(self, seconds: float, *, replies_within: float | None = None) -> bool:
         """Send the replies that are complete, within `seconds`, and end; return whether it ended by itself.
@@ -145,6 +163,7 @@ class Server:
         if events.pop(self._wakeup.fileno(), 0):
             self._wakeup.clear()
         self._handle_woken(now)
+        self._admit_guests(now)
         watch = self._endpoint.watch
         if watch is not None and events.pop(watch.fileno(), 0):
             watch.clear()
@@ -180,7 +199,7 @@ class Server:
 
     def _timeout(self) -> int | None:
         """Return the milliseconds until something is due; None for ever."""
-        if self._woken or self._postponed:
+        if self._woken or self._postponed or self._guests:
             return 0
         deadlines = [session.deadline for session in self._sessions.values()]
         deadlines.append(self._keeper.check_at if self._end is None else self._end)
@@ -277,10 +296,10 @@ class Server:
             self._refill()
         return True
 
-    def _admit(self, sock: _socket.socket, now: float, *, is_on_reserve: bool) -> None:
+    def _admit(self, sock: _socket.socket, now: float, *, is_on_reserve: bool, via: str = "") -> None:
         """Serve the client, or close its socket: before a byte is read if it is another user."""
         try:
-            caller = self._peers(sock)
+            caller = self._peers(sock)._replace(via=via)
             is_trusted = is_trusted_peer(caller.uid, self._uid)
         except OSError:
             is_trusted = False
@@ -309,6 +328,14 @@ class Server:
         self._sessions[sock.fileno()] = session
         # Most clients have sent their request already: one system call less than to poll for it.
         self._with(session, lambda: session.handle(select.POLLIN, now))
+
+    def _admit_guests(self, now: float) -> None:
+        for _ in range(len(self._guests)):
+            sock, via = self._guests.popleft()
+            if self._is_ending:
+                sock.close()
+            else:
+                self._admit(sock, now, is_on_reserve=False, via=via)
 
     def _has_room(self, now: float) -> bool:
         """Return whether one more client can be served; the one that is idle longest makes room."""
@@ -402,5 +429,7 @@ class Server:
             session.drop()
             session.is_on_reserve = False
             self._close(session)
+        while self._guests:
+            self._guests.popleft()[0].close()
         self._reserve.close()
         self._is_ended.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from taskloom.clock import mono
 from taskloom.control.api import LOGGER, Api
@@ -21,6 +21,9 @@ from taskloom.core.events import Event
 from taskloom.scheduler.facade import Listener, Scheduler
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.sync.latch import Latch
+
+if TYPE_CHECKING:
+    import socket as sockets
 
 __all__ = ["FINISH_SECONDS", "Control", "serve"]
 
@@ -104,6 +107,17 @@ class Control:
     def start(self) -> None:
         """Start to answer. Raises RuntimeError if the system refuses the thread."""
         self._server.start()
+
+    def connect(self, via: str) -> sockets.socket:
+        """Return one end of a new connection, for another listener of this process; `via` names it in logs.
+
+        Any thread may call it. Raises OSError if there is no descriptor.
+        """
+        return self._server.connect(via)
+
+    def announce_page(self, url: str, token_file: str) -> None:
+        """Let clients know where the web page is, and which file has its token. Called before `start`."""
+        self._api.announce_page(url, token_file)
 
     def subscribe(self, scheduler: Scheduler) -> None:
         """Take the events of the scheduler on a thread of their own. Otherwise the caller passes them to `put`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from taskloom.core.inputs import ArmJob, PauseJob, ResetJob, RestartJob, ResumeJob, StartJob, StopJob
-from taskloom.core.model import ErrorInfo, Hold, Moment, Otherwise, Outcome, Reason, ReasonKind
+from taskloom.core.model import ErrorInfo, Hold, JobSpec, Moment, Otherwise, Outcome, Reason, ReasonKind
 from taskloom.core.report import JobReport, read_job
 from taskloom.core.run_reports import Whereabouts
 from taskloom.errors import NoProcess, NoRun, SelfJoin
@@ -291,6 +291,10 @@ class JobHandle:
         engine = self._engine
         read = engine.query(None, lambda core: read_status(engine, core, self.name, engine.clock.now()))
         return with_processes([status_of(read)], [read])[0]
+
+    def declaration(self) -> JobSpec:
+        """Return the declaration of the job, all of it in final form."""
+        return self._engine.query(None, lambda core: core.job(self.name).spec)
 
     def why(self) -> Why:
         """Return why the job is, or is not, running: one paragraph, and the facts that it was made from."""

@@ -7,10 +7,11 @@ one, so the program does not begin without it.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +32,9 @@ from taskloom.core.events import Event
 from taskloom.core.model import Reason
 from taskloom.observe.console import Console
 from taskloom.scheduler.facade import Scheduler
+
+if TYPE_CHECKING:
+    import socket as sockets
 
 __all__ = ["ProgramControl", "program_info"]
 
@@ -137,6 +141,23 @@ class ProgramControl:
         while self._lines:
             line, level = self._lines.pop(0)
             console.log(line, level=level)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a control socket."""
+        return self._control is not None
+
+    def connect(self, via: str) -> sockets.socket:
+        """Return a connection for another listener of this process, as `Control.connect`. Raises OSError."""
+        control = self._control
+        if control is None:
+            raise OSError(errno.ESHUTDOWN, "the control server has ended")
+        return control.connect(via)
+
+    def announce_page(self, url: str, token_file: str) -> None:
+        """Let clients know where the web page is, and which file has its token."""
+        if self._control is not None:
+            self._control.announce_page(url, token_file)
 
     def put(self, event: Event) -> None:
         """Take an event of the scheduler; never blocks. Only one thread calls it."""

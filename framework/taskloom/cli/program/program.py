@@ -44,6 +44,7 @@ from taskloom.cli.program.start_log import StartLog
 from taskloom.cli.program.status_text import status_text
 from taskloom.cli.program.stopping import Stopping
 from taskloom.cli.program.watcher import Watcher
+from taskloom.cli.program.web import ProgramWeb, require_web
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.cli.settings import Sources
 from taskloom.clock import mono
@@ -82,6 +83,7 @@ class Program:
         sources: Sources | None = None,
         env_files: Sequence[str] = (),
         is_fresh: bool = False,
+        has_new_token: bool = False,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -94,6 +96,7 @@ class Program:
         self._wants_json = wants_json
         self._is_verbose = is_verbose
         self._is_fresh = is_fresh
+        self._has_new_token = has_new_token
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
         self._queue: SignalQueue[Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -108,6 +111,7 @@ class Program:
         self._process = SharedProcess()
         self._control = ProgramControl()
         self._history = ProgramHistory()
+        self._web = ProgramWeb()
         self._notifications = ProgramNotifications()
 
     def run(self, paths: Sequence[str], *, is_default: bool = False) -> int:
@@ -154,12 +158,13 @@ class Program:
         undo.callback(self._dismiss_watcher)
         self._queue.listen_to(self._watcher.echo, partial(self._warn, _NOT_WATCHED))
         self._guard.keep_wakeup_fd()
-        self._process.watch_forks(self._watcher.forget, self._history.leave_behind)
+        self._process.watch_forks(self._watcher.forget, self._history.leave_behind, self._web.leave_behind)
         undo.callback(self._process.close)
         selection = files.read()
         self._learn_settings(selection)
         self._learn_jobs(selection)
         self._history.choose(self._settings.history, selection.specs, self._masker)
+        require_web(self._settings.http)
         self._scheduler = Scheduler(
             stop_within=self._stop_within, on_stopping=self._on_stopping, log=False, memory=self._history.memory
         )
@@ -218,14 +223,18 @@ class Program:
         self._open_control_and_history(files, undo)
         # Nothing is logged before all threads are there.
         self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
-        self._control.log_place(console)
-        self._history.begin(console, selection.specs)
+        self._log_places(selection)
         self._add_jobs(selection)
 
     def _add_jobs(self, selection: Selection) -> None:
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
         with needed("start the thread that notifies the service manager"):
             self._service.start(self._scheduler)
+
+    def _log_places(self, selection: Selection) -> None:
+        self._control.log_place(self._console)
+        self._web.log_place(self._console)
+        self._history.begin(self._console, selection.specs)
 
     def _open_control_and_history(self, files: JobFiles, undo: ExitStack) -> None:
         """Claim the name of the program, open its history, and let clients in: in this order."""
@@ -244,11 +253,14 @@ class Program:
             notifications=self._notifications.as_json,
         )
         undo.callback(self._control.close)
+        self._web.open(self._settings.http, info, self._control, has_new_token=self._has_new_token)
+        undo.callback(self._web.close)
         undo.callback(self._history.close, ExitCode.UNUSABLE)
         self._history.open(info, self._scheduler, self._shown.logs.ring, is_fresh=self._is_fresh)
         undo.callback(self._notifications.close)
         self._notifications.open(self._settings.notify, info, self._masker, self._console, self._history)
         self._control.start()
+        self._web.start(self._console)
 
     def _learn_settings(self, selection: Selection) -> None:
         """Take over the settings of the job files, which were not known before.
@@ -406,6 +418,7 @@ class Program:
         children = left_children.find()
         data = partial(self._final.data, report, self._exit_code(report), threads, children)
         self._control.finish(data, self._stopping.deadline)
+        self._web.close()
         self._history.finish(data, int(self._exit_code(report)), self._stopping.deadline)
         if self._wants_json:
             self._output.final_data((to_json(self._masker.mask_data(data()), is_ascii=True) + "\n").encode())

@@ -14,6 +14,7 @@ from taskloom.observe.log_format import LogFormat
 
 if TYPE_CHECKING:
     from taskloom.cli.settings import Given
+    from taskloom.jobfile.fields.http import HttpSetting
 
 __all__ = ["RunSettings"]
 
@@ -42,6 +43,8 @@ class RunSettings:
     """The path of the control socket; None: in the first folder that suits."""
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
+    http: HttpSetting | None = None
+    """Where it serves its web page; None for nowhere."""
     notify: Receivers | None = None
     """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None
@@ -62,6 +65,7 @@ class RunSettings:
             control=control is not False,
             socket=control if isinstance(control, str) else None,
             history=given["history"].value,
+            http=given["http"].value,
             notify=given["notify"].value,
             metrics=given["metrics"].value,
             metrics_from="" if given["metrics"].value is None else str(given["metrics"]),

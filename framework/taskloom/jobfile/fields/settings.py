@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from taskloom.core.policies import STOP_WITHIN_SECONDS
 from taskloom.jobfile.fields import spec
 from taskloom.jobfile.fields.history import HISTORY, KEEP_SECONDS, SIZE_BYTES
+from taskloom.jobfile.fields.http import HTTP
 from taskloom.jobfile.fields.metrics import METRICS
 from taskloom.jobfile.fields.notify import EVERY_SECONDS, NOTIFY, WITHIN_SECONDS
 from taskloom.jobfile.fields.spec import Field, Loc, Spec
@@ -116,6 +117,14 @@ SETTINGS: Mapping[str, Field] = {
             "Whether the program records its runs in a database: true, false, the path (with a '/') or URL of the "
             f"database, or a mapping of url, keep (default {duration(KEEP_SECONDS)}) and size (default "
             f"{SIZE_BYTES >> 20}MiB). By default true if the extra `history` is installed.",
+        ),
+        Field(
+            "http",
+            HTTP,
+            "",
+            "Where the program serves its web page and its API: an address such as 127.0.0.1:8080, or a mapping of "
+            "listen, names (host names by which browsers reach it), cert and key (PEM files for TLS) and insecure "
+            "(whether other machines may reach it without TLS). Needs the extra `web`. By default nowhere.",
         ),
         Field(
             "notify",

@@ -1,4 +1,4 @@
-"""A validated job as JSON data and in words, for the verbs that show jobs without running them."""
+"""The declaration of a job as JSON data and in words, for the verbs that show it and for the control API."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _CONDITIONS = {
 _WHEN = {RestartWhen.NEVER: "never", RestartWhen.ON_FAILURE: "on failure", RestartWhen.ALWAYS: "always"}
 
 
-def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
-    """Return a job as JSON data, durations in seconds. Values that may be secret are left out, such as its params."""
+def job_as_json(job: JobSpec, now: Moment | None = None) -> dict[str, Any]:
+    """Return a job as JSON data, durations in seconds. Values that may be secret are left out, such as its params.
+
+    `now`: also describe its schedule in words, and give its next instants. That imports the code for it.
+    """
     place = {} if job.place is None else {"path": job.place.path, "line": job.place.line}
     return {
         "name": job.name,
@@ -35,7 +38,9 @@ def job_as_json(job: JobSpec, now: Moment) -> dict[str, Any]:
         "poll_interval": job.poll_interval,
         "join": {"within": finite(job.join.within), "otherwise": job.join.otherwise.value},
         "start": {"mode": job.start.mode.value, "delay": job.start.delay_seconds},
-        "schedule": None if job.schedule is None else _schedule_as_json(job.schedule, now),
+        "schedule": None
+        if job.schedule is None
+        else {**_schedule_as_json(job.schedule), **_in_words(job.schedule, now)},
         "after": [{"job": dependency.job, "condition": dependency.condition.value} for dependency in job.after],
         "restart": _restart_as_json(job.restart),
         "timeout": job.timeout,
@@ -61,13 +66,9 @@ def _log_file(job: JobSpec) -> str | bool | None:
     return False if job.log.file is None else job.log.file or None
 
 
-def _schedule_as_json(schedule: Schedule, now: Moment) -> dict[str, Any]:
-    from taskloom.calendars import describe_schedule, next_instants
-    from taskloom.core.events import format_wall
-
+def _schedule_as_json(schedule: Schedule) -> dict[str, Any]:
     return {
         "text": schedule.text,
-        "words": describe_schedule(schedule),
         "every": schedule.every,
         "timezone": getattr(schedule.calendar, "timezone", None),
         "jitter": schedule.jitter,
@@ -75,6 +76,17 @@ def _schedule_as_json(schedule: Schedule, now: Moment) -> dict[str, Any]:
         "missed": schedule.missed.value,
         "grace": schedule.grace,
         "immediately": schedule.immediately,
+    }
+
+
+def _in_words(schedule: Schedule, now: Moment | None) -> dict[str, Any]:
+    if now is None:
+        return {}
+    from taskloom.calendars import describe_schedule, next_instants
+    from taskloom.core.events import format_wall
+
+    return {
+        "words": describe_schedule(schedule),
         "next": [format_wall(instant) for instant in next_instants(schedule, now, _INSTANTS)],
     }
 

@@ -1,0 +1,88 @@
+"""The tokens of a program, in files that only its user can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from taskloom.web.tokens import TokenError, token_folder, tokens_of
+
+
+def test_tokens_are_made_once_and_survive(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "taskloom"
+
+    first = tokens_of("jobs", folder)
+    second = tokens_of("jobs", folder)
+
+    assert first == second
+    assert first.act != first.read
+    assert len(first.act) >= 22
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (first.act_file, first.read_file)] == [0o600, 0o600]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert sorted(each.name for each in folder.iterdir()) == ["jobs.read-token", "jobs.token"]
+
+
+def test_the_umask_opens_no_file(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        found = tokens_of("jobs", tmp_path)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(found.act_file.stat().st_mode) == 0o600
+
+
+def test_new_tokens_replace_both(tmp_path: Path) -> None:
+    first = tokens_of("jobs", tmp_path)
+
+    second = tokens_of("jobs", tmp_path, is_new=True)
+
+    assert {first.act, first.read}.isdisjoint({second.act, second.read})
+    assert tokens_of("jobs", tmp_path) == second
+
+
+def test_each_program_has_its_own(tmp_path: Path) -> None:
+    assert tokens_of("a", tmp_path).act != tokens_of("b", tmp_path).act
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    tokens_of("jobs", tmp_path).act_file.chmod(mode)
+
+    with pytest.raises(TokenError, match="other users can read or change it; remove it"):
+        tokens_of("jobs", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "short", "with blanks in the middle of it", "é" * 30, "x" * 5000])
+def test_a_file_without_a_token_is_refused(tmp_path: Path, content: str) -> None:
+    file = tokens_of("jobs", tmp_path).act_file
+    file.write_text(content, "utf-8")
+
+    with pytest.raises(TokenError, match="it has no token; remove it"):
+        tokens_of("jobs", tmp_path)
+
+
+def test_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("x" * 40)
+    (tmp_path / "a.token").symlink_to(tmp_path / "real")
+    (tmp_path / "b.token").mkdir()
+
+    for name in ("a", "b"):
+        with pytest.raises(TokenError, match="cannot use the token file"):
+            tokens_of(name, tmp_path)
+
+
+def test_both_tokens_differ(tmp_path: Path) -> None:
+    found = tokens_of("jobs", tmp_path)
+    found.read_file.write_text(found.act)
+
+    with pytest.raises(TokenError, match=r"it has the same token as jobs\.token"):
+        tokens_of("jobs", tmp_path)
+
+
+def test_the_folder_is_that_of_the_state(tmp_path: Path) -> None:
+    assert token_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "taskloom"
+    assert token_folder({"STATE_DIRECTORY": "/var/lib/x"}) == Path("/var/lib/x")
