@@ -85,6 +85,7 @@ log_format   text   default
 log_level    info   default
 control      true   default
 history      -      default
+notify       -      default
 metrics      -      default
 
 Longest stop: web (10s) -> migrate (10s) -> db (20s)
