@@ -98,10 +98,10 @@ class Poller:
         instants = [(each.text("job"), read_instant(each.text("at"))) for each in found if not each.flag("paused")]
         return [Firing(job, at) for job, at in instants if at is not None]
 
-    def _optional(self, path: str, **query: object) -> Fields:
+    def _optional(self, path: str, *, count: int, since: str | None = None) -> Fields:
         """Return an answer; an empty one if an older program does not know the question."""
         try:
-            return self._connection.fields(self._connection.get(path, **query))
+            return self._connection.fields(self._connection.get(path, count=count, since=since))
         except Refused as error:
             if error.code == "unknown-route":
                 return Fields({})
