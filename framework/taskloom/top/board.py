@@ -5,12 +5,12 @@ It knows neither threads nor the terminal: the application passes on what has co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
 from taskloom.top.feed import Source
-from taskloom.top.inbox import Firing, Look, Notice, Taken
+from taskloom.top.inbox import Firing, Look, Notice, Report, Taken
 from taskloom.top.job_row import JobRow
 from taskloom.top.log_buffer import LogBuffer, LogLine
 from taskloom.top.program_facts import ProgramFacts
@@ -70,7 +70,7 @@ class Board:
         """The filter while it is typed; None if it is not."""
         self.recalled = ""
         """The last filter of the table, for when it is wanted again."""
-        self.report: Mapping[str, Any] | None = None
+        self.report: Report | None = None
         self.trouble = ""
         self._trouble_since = 0.0
         self._looked: dict[Look, Sequence[Line]] = {}
@@ -106,6 +106,7 @@ class Board:
         self._looked.update(taken.looks)
         if taken.report is not None:
             self.report = taken.report
+            self.jobs, self.firings, self._shown = taken.report.jobs, (), None
             self.question = None
             self.open(Page.SUMMARY)
         if taken.snapshot is not None and not self.chosen and self.shown_jobs:
@@ -137,6 +138,11 @@ class Board:
         """The time for which the jobs are shown: it stands still while the program is away."""
         away = max(0.0, self.now.mono - self._trouble_since) if self.trouble else 0.0
         return Moment(self.now.mono - away, self.now.wall - away)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program has come to its end, and was not started again."""
+        return self.report is not None and bool(self.trouble)
 
     @property
     def away_seconds(self) -> float:

@@ -15,7 +15,8 @@ from taskloom.clock import mono
 from taskloom.control.client import Asked, Connection, ControlError, job_path
 from taskloom.control.client_errors import BadReply
 from taskloom.text import printable
-from taskloom.top.inbox import Inbox, Look, Taken
+from taskloom.top.inbox import Inbox, Look, Report, Taken
+from taskloom.top.job_row import job_row
 from taskloom.top.log_reader import LogReader
 from taskloom.top.looking import lines_of
 from taskloom.top.poller import Poller
@@ -157,7 +158,8 @@ class Feed:
             try:
                 self._asked = self._connection.request("/v1/stop", wait=True)
                 if not self._is_over.is_set():
-                    self._inbox.put_report(self._asked.answer(_LONGEST_SECONDS))
+                    answer = self._connection.fields(self._asked.answer(_LONGEST_SECONDS))
+                    self._inbox.put_report(Report(answer, [job_row(job, mono()) for job in answer.objects("jobs")]))
             except (ControlError, RecursionError) as error:
                 if isinstance(error, BadReply):
                     self._inbox.put_notice(printable(str(error)), is_bad=True)

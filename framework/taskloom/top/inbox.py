@@ -8,15 +8,16 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from taskloom.control.reply_fields import Fields
 from taskloom.top.job_row import JobRow
 from taskloom.top.log_buffer import MOST_LINES, LogLine
 from taskloom.top.program_facts import ProgramFacts
 from taskloom.top.run_book import PastRun
 from taskloom.top.styled import Line
 
-__all__ = ["Firing", "Inbox", "Look", "Notice", "Snapshot", "Taken"]
+__all__ = ["Firing", "Inbox", "Look", "Notice", "Report", "Snapshot", "Taken"]
 
 _MOST_RUNS = 12_000
 _MOST_NOTICES = 50
@@ -44,6 +45,13 @@ class Notice(NamedTuple):
     is_bad: bool = False
 
 
+class Report(NamedTuple):
+    """The report of the stop of the whole program, and its jobs at the end."""
+
+    data: Fields
+    jobs: Sequence[JobRow]
+
+
 class Look(NamedTuple):
     """What a screen wants to see again each second: `stack` or `details` of a job."""
 
@@ -63,8 +71,7 @@ class Taken(NamedTuple):
     trouble: str | None = None
     """Why the program cannot be asked, and "" if it can again; None if that has not changed."""
     looks: Mapping[Look, Sequence[Line]] = {}
-    report: Mapping[str, Any] | None = None
-    """The report of the stop of the whole program."""
+    report: Report | None = None
     is_restarted: bool = False
     """Whether the program was started again; runs and lines of the start before it are not in here."""
 
@@ -86,7 +93,7 @@ class Inbox:
         self._notices: deque[Notice] = deque(maxlen=_MOST_NOTICES)
         self._trouble: str | None = None
         self._looks: dict[Look, Sequence[Line]] = {}
-        self._report: Mapping[str, Any] | None = None
+        self._report: Report | None = None
         self._is_restarted = False
 
     def take(self) -> Taken:
@@ -131,7 +138,7 @@ class Inbox:
         with self._lock:
             self._looks[look] = lines
 
-    def put_report(self, report: Mapping[str, Any]) -> None:
+    def put_report(self, report: Report) -> None:
         """Put the report of the stop of the program."""
         with self._lock:
             self._report = report

@@ -37,7 +37,8 @@ def lane(runs: Sequence[PastRun], firings: Sequence[float], now: float, span: fl
         return middle + round((instant - now) / span * (width - middle))
 
     def draw(begin: float, end: float, mark: str, style: Style) -> None:
-        for place in range(max(0, cell(begin)), min(middle, cell(end)) + 1):
+        last = middle - 1
+        for place in range(max(0, min(last, cell(begin))), min(last, cell(end)) + 1):
             drawn[place] = (mark, style)
 
     for run in runs:

@@ -12,7 +12,7 @@ from taskloom.top.keyboard import KEYS, Key
 from taskloom.top.lane import axis, lane
 from taskloom.top.program_facts import header
 from taskloom.top.run_book import PastRun
-from taskloom.top.styled import Line, Span, Style, cells, fitted, joined, line, text_of, wrapped
+from taskloom.top.styled import Line, Span, Style, cells, fitted, folded, joined, line, text_of
 from taskloom.top.table import table, window
 
 __all__ = ["job_at", "screen"]
@@ -47,9 +47,10 @@ def _alerts(board: Board, width: int) -> list[Line]:
     """Return what is wrong with the program as a whole, or that it cannot be asked."""
     found = list(board.program.alerts)
     if board.trouble:
-        end = "it has ended; " if board.report is not None else ""
-        found = [f"{end}{board.trouble}; trying again for {rough(board.away_seconds)}"]
-    style = Style.BAD if board.trouble else Style.WARN
+        found = [f"{board.trouble}; trying again for {rough(board.away_seconds)}"]
+    if board.has_ended:
+        found = [f"the program has ended; waiting for its next start for {rough(board.away_seconds)}"]
+    style = Style.BAD if board.trouble and not board.has_ended else Style.WARN
     return [line(Span(fitted(text, width), style)) for text in found[:_MOST_ALERTS]]
 
 
@@ -58,7 +59,7 @@ def _bottom(board: Board, width: int) -> list[Line]:
     lines = []
     if board.question is not None:
         text = f"{board.question.text} y: yes, any other key: no"
-        lines += [line(Span(piece, Style.WARN)) for piece in wrapped(text, max(1, width))]
+        lines += [line(Span(piece, Style.WARN)) for piece in folded(text, max(1, width))]
     elif board.typed is not None:
         what = "log lines" if board.filters_log else "jobs"
         lines.append(
@@ -147,7 +148,7 @@ def _pieces(each: Line, width: int) -> list[Line]:
     if cells(text) <= width:
         return [each]
     style = next((span.style for span in each[::-1] if span.style is not Style.DIM), Style.PLAIN)
-    return [line(Span(piece, style)) for piece in wrapped(text, max(1, width))]
+    return [line(Span(piece, style)) for piece in folded(text, max(1, width))]
 
 
 def _details(board: Board, _width: int) -> tuple[str, list[Line]]:
@@ -177,14 +178,14 @@ def _timeline(board: Board, width: int) -> tuple[str, list[Line]]:
     size = max(3, width - _NAME_CELLS - 1)
     head = line(Span(f"{'':<{_NAME_CELLS}} {axis(size, board.remembered.span)}", Style.HEAD))
     lanes = [line(fitted(job.name, _NAME_CELLS), " ", *_lane(board, job.name, size)) for job in board.shown_jobs]
-    return "timeline: ▇ ran, ✗ failed, ░ late, ◇ planned; + and - change its length", [head, *lanes]
+    return "timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length", [head, *lanes]
 
 
 def _summary(board: Board, width: int) -> tuple[str, list[Line]]:
     from taskloom.control.report_data import statuses_of, stop_report_of
     from taskloom.observe.summary import summary
 
-    report = Fields(board.report or {})
+    report = board.report.data if board.report is not None else Fields({})
     try:
         text = summary(stop_report_of(report), statuses_of(report), width, "…").rstrip("\n")
     except BadReply as error:

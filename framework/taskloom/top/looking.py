@@ -53,7 +53,7 @@ def _status_lines(status: Fields) -> Iterator[Line]:
         if text:
             yield _fact(name, text)
     for number, text in enumerate(status.text("error").split("\n") if status.text("error") else []):
-        yield line(Span(f"{'error' if not number else '':<12}{printable(text)}", Style.BAD))
+        yield line(Span(f"{'error' if not number else '':<20}{printable(text)}", Style.BAD))
     yield line()
 
 
@@ -72,7 +72,7 @@ def _declaration_lines(declaration: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _fact(name: str, text: str) -> Line:
-    return line(Span(f"{printable(name):<12}", Style.DIM), printable(text))
+    return line(Span(f"{printable(name):<19} ", Style.DIM), printable(text))
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Line", "Span", "Style", "cells", "fitted", "joined", "line", "text_of", "wrapped"]
+__all__ = ["Line", "Span", "Style", "cells", "fitted", "folded", "joined", "line", "text_of", "wrapped"]
 
 
 class Style(StrEnum):
@@ -80,6 +80,21 @@ def wrapped(text: str, width: int) -> Iterator[str]:
         piece.append(character)
         size += its
     yield "".join(piece)
+
+
+def folded(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a text of words that take at most `width` columns each; only a longer word is cut."""
+    rest = ""
+    for word in text.split(" "):
+        joint = f"{rest} {word}" if rest else word
+        if cells(joint) <= width:
+            rest = joint
+            continue
+        if rest:
+            yield rest
+        *full, rest = wrapped(word, width)
+        yield from full
+    yield rest
 
 
 def joined(parts: Sequence[Line], gap: str) -> Line:

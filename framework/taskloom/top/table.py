@@ -23,10 +23,10 @@ _BAR_CELLS = 8
 _COLUMNS = (
     Column("JOB", 8, 40, 0, shrinks=2),
     Column("TASK", 8, 16, 6),
-    Column("STATE", 12, 24, 0, shrinks=1),
+    Column("STATE", 11, 26, 0),
     Column("RUN", 4, 7, 4),
     Column("ELAPSED", 7, 10, 2),
-    Column("PROGRESS", 10, 48, 1, shrinks=3),
+    Column("PROGRESS", 14, 48, 1, shrinks=3),
     Column("NEXT", 5, 8, 3),
     Column("LAST 10", 7, LAST_RUNS, 5),
     Column("RESTARTS", 8, 8, 7),
