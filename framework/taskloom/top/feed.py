@@ -164,7 +164,9 @@ class Feed:
                 if isinstance(error, BadReply):
                     self._inbox.put_notice(printable(str(error)), is_bad=True)
             finally:
-                self._asked = None
+                asked, self._asked = self._asked, None
+                if asked is not None:
+                    asked.close()
 
     def _found(self) -> None:
         """Called by the poller when there is another start of the program, or a connection again."""
