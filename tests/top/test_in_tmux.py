@@ -18,7 +18,7 @@ from taskloom.clock import mono
 
 pytestmark = pytest.mark.long
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 120.0
 TASKLOOM = [sys.executable, "-P", "-m", "taskloom"]
 JOBS = """\
 jobs:
@@ -94,7 +94,7 @@ class Scene:
             [*TASKLOOM, "run", "--name", "looms", str(self.file)], env=self.env, cwd=self.folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.verb("wait", "--timeout", "60s", "count")
+        self.verb("status")
         return self.program
 
     def verb(self, *arguments: str) -> str:
@@ -102,7 +102,12 @@ class Scene:
         end = mono() + PATIENCE_SECONDS
         while True:
             found = subprocess.run(
-                [*TASKLOOM, *arguments], env=self.env, capture_output=True, text=True, timeout=90, check=False
+                [*TASKLOOM, *arguments, "--name", "looms"],
+                env=self.env,
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
             )
             if found.returncode != 4 or mono() > end:
                 return found.stdout
@@ -113,7 +118,7 @@ class Scene:
     def look(self, columns: int = 80, rows: int = 24, **env: str) -> Tmux:
         """Start `top`, and wait until it shows the jobs."""
         assignments = [f"{name}={value}" for name, value in env.items()]
-        self.tmux.start(["env", *assignments, *TASKLOOM, "top"], columns, rows)
+        self.tmux.start(["env", *assignments, *TASKLOOM, "top", "--name", "looms"], columns, rows)
         self.tmux.wait_for("● running")
         return self.tmux
 
@@ -156,7 +161,7 @@ def test_ctrl_c_and_signals_end_the_view_restore_the_terminal_and_stop_no_job(
     screen = scene.look()
     if isinstance(how, signal.Signals):
         pids = subprocess.run(
-            ["pgrep", "-f", f"^{sys.executable} -P -m taskloom top$"], env=scene.env, capture_output=True, text=True,
+            ["pgrep", "-f", f"^{sys.executable} -P -m taskloom top --name looms$"], env=scene.env, capture_output=True, text=True,
             check=True, timeout=30,
         ).stdout.split()  # fmt: skip
         ours = [int(pid) for pid in pids if _environment(int(pid)).get("HOME") == scene.env["HOME"]]

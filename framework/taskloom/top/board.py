@@ -125,7 +125,7 @@ class Board:
         self.trouble = trouble
 
     def _has_told_of_restart(self) -> bool:
-        return self._notice is not None and "started again" in self._notice.text
+        return self.notice is not None and "started again" in self.notice.text
 
     def tell(self, text: str, *, is_bad: bool = False) -> None:
         """Show a sentence for a few seconds."""
