@@ -428,7 +428,7 @@ def test_a_worker_that_left_without_runs_is_forgotten() -> None:
 
 
 def test_a_run_that_is_placed_again_is_not_marked() -> None:
-    driven = Driven()
+    driven = Driven(worker("w1"), worker("w2"))
     driven.place()
     driven.claim(at=1.0)
     driven.give(Tick(), 21.0)
