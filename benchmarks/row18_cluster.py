@@ -87,7 +87,7 @@ def runs_on_cluster(times: int) -> Figures:
         _start(jobs[:1], ready, 1)
         _stop_one(jobs[0], paths[0])
         started = _start(jobs, ready, 1 + times)
-        echoes = sorted(_echo_once(client, number) for number in range(times))
+        echoes = _echoes(client, times)
         cancels = sorted(_stop_one(*each) for each in zip(jobs, paths, strict=True))
         _start(jobs, ready, 1 + 2 * times)
         asked = time.monotonic()
@@ -126,10 +126,17 @@ def _stop_one(job: JobHandle, path: Path) -> float:
     return float(path.read_text()) - asked
 
 
-def _echo_once(client: Any, number: int) -> float:
+def _echoes(client: Any, times: int) -> list[float]:
+    """Call the workers in turn; return how many seconds each call takes, sorted."""
     workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    for worker in workers:  # connections are made, and modules imported
+        _echo_once(client, worker)
+    return sorted(_echo_once(client, workers[number % len(workers)]) for number in range(times))
+
+
+def _echo_once(client: Any, worker: str) -> float:
     began = time.monotonic()
-    client.run(_echo, "x", workers=[workers[number % len(workers)]])
+    client.run(_echo, "x", workers=[worker])
     return time.monotonic() - began
 
 
@@ -140,7 +147,7 @@ def _at(ordered: list[float], share: float) -> float:
 def echoes_alone(times: int) -> Figures:
     """Call each worker in turn, in a cluster without runs."""
     with _cluster(times) as (_, client):
-        seconds = sorted(_echo_once(client, number) for number in range(times))
+        seconds = _echoes(client, times)
     return {"p50_ms": _at(seconds, 0.5) * 1e3, "p99_ms": _at(seconds, 0.99) * 1e3}
 
 

@@ -341,6 +341,18 @@ def test_nothing_of_tls_is_imported_for_a_command(child_python: Callable[[str], 
     assert child_python(text) == "False\n"
 
 
+def test_a_program_without_receivers_imports_nothing_of_it(child_python: Callable[[str], str]) -> None:
+    text = """
+        import sys
+        import taskloom.cli.program.program
+        from taskloom.cli.program.notifications import ProgramNotifications
+        ProgramNotifications().open(None, None, None, None, None)
+        print([name for name in sys.modules if name == "ssl" or name.startswith("taskloom.notify")])
+    """
+
+    assert child_python(text) == "[]\n"
+
+
 @pytest.fixture
 def child_python(child_env: dict[str, str]) -> Callable[[str], str]:
     return lambda text: run_program(text, child_env).stdout

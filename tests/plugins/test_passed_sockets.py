@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -194,6 +195,34 @@ def test_a_reader_gets_the_sockets_again_after_a_restart_and_no_child_does(
     assert "cannot listen on fd://web: cannot find this socket; none was passed" in shown
     inode = os.fstat(listener.fileno()).st_ino
     assert f"socket:[{inode}]" not in shown
+
+
+@pytest.mark.long
+def test_a_reader_gets_the_socket_of_systemd(child_env: dict[str, str], tmp_path: Path) -> None:
+    if shutil.which("systemd-socket-activate") is None:
+        if os.environ.get("CI"):
+            pytest.fail("cannot find systemd-socket-activate, and under CI nothing may be missing")
+        pytest.skip("LOUD: cannot find systemd-socket-activate; install the package systemd")
+    path, out = tmp_path / "a.sock", tmp_path / "out"
+    jobs = f'jobs: {{reader: {{task: socket-reader, params: {{listen: "fd://web", output: {out}}}}}}}\n'
+    (tmp_path / "jobs.yaml").write_text(jobs)
+    command = ["systemd-socket-activate", "-l", str(path), "--fdname=web"]
+    # It passes on no other variables.
+    command += [each for name in ("PATH", "PYTHONPATH", "HOME") if name in child_env for each in ("-E", name)]
+    command += [sys.executable, "-m", "taskloom", "run", "--no-control", "--history", "off", "jobs.yaml"]
+    with subprocess.Popen(command, env=child_env, cwd=tmp_path, text=True, stderr=subprocess.PIPE) as program:
+        assert program.stderr is not None
+        shown = program.stderr.readline()  # it listens
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"hello\n")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        program.terminate()
+        shown += program.stderr.read()
+
+    assert (program.returncode, out.read_text()) == (0, "hello\n")
+    assert f"listening on fd://web (unix://{path})" in shown
 
 
 def send(listener: socket.socket, data: bytes, out: Path) -> None:

@@ -150,7 +150,7 @@ class SimulatedCluster:
         self.workers: dict[str, SimulatedWorker] = {}
         self.connections: list[FakeConnection] = []
         """Those that are open."""
-        self.refusals: list[str] = []
+        self.failures: list[str] = []
         """Why the next attempts to connect fail; "" for one that never ends, so that it is given up."""
         self.opened = 0
         self.is_opening, self.is_open = threading.Event(), threading.Event()
@@ -221,8 +221,8 @@ class FakeConnection:
     async def open(self, within: float) -> None:
         self.cluster.opened += 1
         self.cluster.is_opening.set()
-        if self.cluster.refusals:
-            refusal = self.cluster.refusals.pop(0)
+        if self.cluster.failures:
+            refusal = self.cluster.failures.pop(0)
             if not refusal:
                 await asyncio.Event().wait()
             raise CannotAttach(refusal)

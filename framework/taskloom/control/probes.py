@@ -138,7 +138,9 @@ def _metrics(state: ApiState) -> Answer:
         return error_reply(Refusal(501, "no-metrics", f"cannot give metrics: {why}"), state.mask)
 
     def make(snapshot: Snapshot) -> Reply:
-        text = exposition(snapshot, state.totals, state.program, state.history.status())
+        text = exposition(
+            snapshot, state.totals, state.program, state.history.status(), receivers=state.notifications()
+        )
         return Reply(200, {}, {"content-type": CONTENT_TYPE}, text)
 
     return state.liveness.request(make, lambda seconds: _text(503, _late_text(seconds)), within=SCRAPE_SECONDS)

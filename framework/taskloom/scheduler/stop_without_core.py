@@ -79,6 +79,15 @@ class StopWithoutCore:
     def _survivor(self, run: LiveRun, stack: Stack, now: float) -> Survivor:
         join, waited = run.record.spec.join, mono() - self._begun
         otherwise = Otherwise.ABANDON if join.abandons else join.otherwise
+        place = run.record.whereabouts
         return Survivor(
-            run.job, run.id, stack.where, "", run.poll_age(now), min(join.within, waited), waited, otherwise
+            run.job,
+            run.id,
+            stack.where,
+            "",
+            run.poll_age(now),
+            min(join.within, waited),
+            waited,
+            otherwise,
+            host=place.host if place is not None else "",
         )

@@ -249,7 +249,7 @@ class _Paragraph:
         where = run.whereabouts
         if where is not None:
             process = f", process {where.pid}" if where.pid else ""
-            on = "was executing" if run.outcome is not None else "runs"
+            on = "was executing" if run.outcome is not None else "runs" if run.started_ago is not None else "is placed"
             yield f"It {on} on {where.host} (worker {where.worker}{process})"
         if run.unreachable_ago is not None:
             yield "Its runner waits for its worker, and takes it as lost if nothing is heard for too long"

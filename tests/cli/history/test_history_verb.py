@@ -332,3 +332,20 @@ def test_json_has_every_value_of_a_run(recorded: RecordedHistory, ask: Ask, tmp_
             "error": {"type": "E", "message": "m", "traceback": "t"}, "stuck_stack": "s",
         }
     ]  # fmt: skip
+
+
+def test_runs_on_a_cluster_have_their_host_and_worker(recorded: RecordedHistory, ask: Ask) -> None:
+    recorded.run("near#1", runner="process")
+    before = ask("history", "near").out
+    recorded.run("far#1", runner="dask", host="node-7", worker="w3", pid=4242)
+
+    lines = ask("history").out.splitlines()
+    [shown] = json.loads(ask("history", "far", "-o", "json").out)["runs"]
+
+    assert "HOST" not in before
+    assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "OUTCOME", "WHY"]
+    assert {line.split()[0]: line.split()[4:7] for line in lines[-2:]} == {
+        "near#1": ["-", "-", "succeeded"],
+        "far#1": ["node-7", "w3", "succeeded"],
+    }
+    assert (shown["host"], shown["worker"], shown["pid"]) == ("node-7", "w3", 4242)

@@ -11,6 +11,7 @@ import pytest
 
 from taskloom.cli.program.reload import Reloader
 from taskloom.cli.program.selection import JobFiles, Selection
+from taskloom.cli.program.service_manager import ServiceManager
 from taskloom.cli.resources import OutOfResources
 from taskloom.control.program_info import ReloadOutcome
 from taskloom.diagnostics import Place, Problem
@@ -46,6 +47,20 @@ class Files(JobFiles):
         return Selection([make_job(name, manual=True) for name in names], [], (WARNING,))
 
 
+class RecordedService(ServiceManager):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.told: SimpleQueue[str] = SimpleQueue()
+
+    def reloading(self) -> None:
+        self.told.put("reloading")
+
+    def reloaded(self) -> None:
+        self.told.put("reloaded")
+
+
 class Program:
     """A reloader with what it writes, and the outcomes that it gave."""
 
@@ -55,7 +70,8 @@ class Program:
         self.log: list[str] = []
         self.outcomes: SimpleQueue[ReloadOutcome] = SimpleQueue()
         console = Console(lambda text, *_, **__: self.log.append(text.decode()), is_colored=False)
-        self.reloader = Reloader(self.files, scheduler, console, self.log.append)
+        self.service = RecordedService()
+        self.reloader = Reloader(self.files, scheduler, console, self.log.append, service=self.service)
 
     def request(self, *, is_preview: bool = False) -> None:
         self.reloader.request(is_preview=is_preview, done=self.outcomes.put)
@@ -167,6 +183,31 @@ def test_a_preview_during_a_reload_is_no_reload_and_does_not_replace_one(program
         "1 added (c), 1 removed (a), 1 untouched",
         *["nothing has changed, 2 untouched"] * 4,
     ]
+
+
+def test_the_service_manager_learns_when_the_last_of_several_reloads_is_over(program: Program) -> None:
+    program.files.may_read.clear()
+    program.request()
+    assert program.files.is_reading.acquire(timeout=SOON)
+    program.request()
+    program.request(is_preview=True)
+    program.files.may_read.set()
+    for _ in range(3):
+        program.outcome()
+
+    told = [program.service.told.get(timeout=SOON) for _ in range(3)]
+    assert told == ["reloading", "reloading", "reloaded"]
+    assert program.service.told.empty()
+
+
+def test_the_service_manager_learns_nothing_of_a_preview(program: Program) -> None:
+    program.request(is_preview=True)
+    program.outcome()
+    program.request()
+    program.outcome()
+
+    assert [program.service.told.get(timeout=SOON) for _ in range(2)] == ["reloading", "reloaded"]
+    assert program.service.told.empty()
 
 
 def test_a_callback_that_raises_costs_no_one_else_the_outcome(program: Program) -> None:

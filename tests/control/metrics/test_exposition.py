@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,10 +42,18 @@ def status_of(report: JobReport = REPORT, **fields: Any) -> JobStatus:
     return JobStatus(report, **(values | fields))
 
 
+HOOK = {"name": "webhook example.com", "reason": "", "sent": 3, "queued": 1, "lost": 2}
+
+
 def text_of(
-    *jobs: JobStatus, phase: Phase = Phase.OPEN, totals: Totals | None = None, history: HistoryStatus | None = None
+    *jobs: JobStatus,
+    phase: Phase = Phase.OPEN,
+    totals: Totals | None = None,
+    history: HistoryStatus | None = None,
+    receivers: Sequence[dict[str, Any]] = (),
 ) -> str:
-    return exposition(Snapshot(17, phase, None, list(jobs)), totals or Totals(), PROGRAM, history or HistoryStatus())
+    snapshot = Snapshot(17, phase, None, list(jobs))
+    return exposition(snapshot, totals or Totals(), PROGRAM, history or HistoryStatus(), receivers=receivers)
 
 
 def samples_of(text: str) -> dict[tuple[str, ...], float]:
@@ -135,7 +143,7 @@ def test_each_value_has_its_sample() -> None:
 def test_the_families_are_those_of_the_table() -> None:
     job, totals = with_everything()
 
-    families = families_of(text_of(job, totals=totals, history=HistoryStatus("on")))
+    families = families_of(text_of(job, totals=totals, history=HistoryStatus("on"), receivers=[HOOK]))
 
     assert list(families) == list(METRICS)
     for name, family in families.items():
@@ -152,11 +160,23 @@ def test_what_is_not_known_has_no_sample() -> None:
     assert set(METRICS) - set(families) == {
         "taskloom_history_degraded",
         "taskloom_history_rows_lost",
+        "taskloom_notifications_sent",
+        "taskloom_notifications_queued",
+        "taskloom_notifications_lost",
         "taskloom_job_last_success_timestamp_seconds",
         "taskloom_schedule_lag_seconds",
         "taskloom_job_next_firing_timestamp_seconds",
         "taskloom_job_poll_age_seconds",
         "taskloom_job_progress_ratio",
+    }
+
+
+def test_two_receivers_of_one_name_are_one_series() -> None:
+    samples = samples_of(text_of(receivers=[HOOK, HOOK, {**HOOK, "name": "command tell"}]))
+
+    assert {key[1:]: value for key, value in samples.items() if key[0] == "taskloom_notifications_lost_total"} == {
+        ("webhook example.com",): 4.0,
+        ("command tell",): 2.0,
     }
 
 

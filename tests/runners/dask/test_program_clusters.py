@@ -64,23 +64,23 @@ def test_jobs_with_equal_clusters_share_one_connection(dask: DaskBench) -> None:
 
 
 def test_all_runs_of_a_failed_attach_say_why_and_the_next_run_tries_again(dask: DaskBench) -> None:
-    dask.cluster.refusals = [""]
+    dask.cluster.failures = [""]
     first = dask.start()
     assert dask.cluster.is_opening.wait(SOON)
-    dask.cluster.refusals = ["cannot reach the cluster at tcp://127.0.0.1:8786: Connection refused"]
+    dask.cluster.failures = ["cannot reach the cluster at tcp://127.0.0.1:8786: Connection refused"]
     dask.cancel(first)
     assert dask.end(first) == RunEnded("job#1", How.NOT_ENTERED, None, True, False)
 
 
 def test_a_cluster_that_is_not_there_is_an_error_in_words(dask: DaskBench) -> None:
-    dask.cluster.refusals = ["cannot reach the cluster at tcp://127.0.0.1:8786: Connection refused"]
+    dask.cluster.failures = ["cannot reach the cluster at tcp://127.0.0.1:8786: Connection refused"]
 
     assert failed(dask) == "cannot reach the cluster at tcp://127.0.0.1:8786: Connection refused"
     dask.begun()
 
 
 def test_a_stop_during_the_attach_does_not_wait_for_it(dask: DaskBench) -> None:
-    dask.cluster.refusals = [""]
+    dask.cluster.failures = [""]
     handle = dask.start()
     assert dask.cluster.is_opening.wait(SOON)
     dask.cancel(handle)
@@ -222,7 +222,7 @@ def test_a_run_survives_the_loss_of_the_connection(dask: DaskBench, caplog: pyte
     handle, child = dask.begun()
     assert dask.cluster.connection is not None
     loop = dask.cluster.connection.loop
-    dask.cluster.refusals = ["cannot reach it"]
+    dask.cluster.failures = ["cannot reach it"]
     dask.do_in(loop, dask.cluster.cut)
     dask.do_in(loop, child.end)
 
@@ -271,7 +271,7 @@ def test_a_run_that_is_started_while_the_scheduler_is_gone_can_be_cancelled(dask
     handle, child = dask.begun()
     assert dask.cluster.connection is not None
     loop = dask.cluster.connection.loop
-    dask.cluster.refusals = ["cannot reach it"]
+    dask.cluster.failures = ["cannot reach it"]
     dask.do_in(loop, dask.cluster.cut)
     waiting = dask.start()
     dask.cancel(waiting)

@@ -18,6 +18,8 @@ __all__ = ["JobHistory", "Shape", "action_lines", "job_lines", "run_lines", "sta
 _BOLD, _RED, _YELLOW = "1", "31", "33"
 # The place of this column in the table of actions.
 _RESULT = 3
+# Before this column of the table of runs is the place of runs on a cluster.
+_OUTCOME = 4
 
 
 class Shape(NamedTuple):
@@ -77,6 +79,9 @@ def _job_row(job: JobHistory, starts: Mapping[str, StartEntry], shape: Shape) ->
 def run_lines(runs: Sequence[RunEntry], starts: Mapping[str, StartEntry], shape: Shape) -> list[Line]:
     """Return a line for each run, after the head."""
     rows = [("RUN", "START", "BEGAN", "TIME", "OUTCOME", "WHY"), *(run_row(run, starts, shape.now) for run in runs)]
+    if any(run.host for run in runs):
+        places = [("HOST", "WORKER"), *((run.host or "-", run.worker or "-") for run in runs)]
+        rows = [(*row[:_OUTCOME], *place, *row[_OUTCOME:]) for row, place in zip(rows, places, strict=True)]
     return _lines(fitted_table(rows, shape.line_width, shape.mark, has_note=True), [_style(run) for run in runs])
 
 

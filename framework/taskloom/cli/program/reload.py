@@ -194,7 +194,7 @@ class Reloader:
             if self._requests and self._requests[0] is self._current:
                 self._requests.popleft()
             left = list(self._requests)
-        if all(each.is_preview for each in left):
+        if self._current is not None and not self._current.is_preview and all(each.is_preview for each in left):
             self._service.reloaded()
         return not left
 

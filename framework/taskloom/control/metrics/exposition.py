@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
@@ -36,10 +37,20 @@ _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _Value = tuple[tuple[str, ...], float]
 
 
-def exposition(snapshot: Snapshot, totals: Totals, program: ProgramInfo, history: HistoryStatus) -> str:
-    """Return all metrics as OpenMetrics. The snapshot has to have all jobs."""
+def exposition(
+    snapshot: Snapshot,
+    totals: Totals,
+    program: ProgramInfo,
+    history: HistoryStatus,
+    *,
+    receivers: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return all metrics as OpenMetrics. The snapshot has to have all jobs.
+
+    `receivers`: how it goes with each receiver of notifications.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_AtOnce(snapshot, totals, program, history))
+    registry.register(_AtOnce(snapshot, totals, program, history, receivers=receivers))
     with paused_gc():  # many new objects, and none is garbage
         generate: Callable[[CollectorRegistry], bytes] = generate_latest  # the library has no types for it
         return generate(registry).decode()
@@ -48,11 +59,20 @@ def exposition(snapshot: Snapshot, totals: Totals, program: ProgramInfo, history
 class _AtOnce(Collector):
     """The metrics of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, totals: Totals, program: ProgramInfo, history: HistoryStatus) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        totals: Totals,
+        program: ProgramInfo,
+        history: HistoryStatus,
+        *,
+        receivers: Sequence[Mapping[str, Any]],
+    ) -> None:
         self._snapshot = snapshot
         self._totals = totals
         self._program = program
         self._history = history
+        self._receivers = receivers
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing: the registry need not know the names beforehand, and must not collect for them."""
@@ -95,6 +115,13 @@ class _AtOnce(Collector):
         if history.state != "off":
             yield "taskloom_history_degraded", (), history.state == "degraded"
             yield "taskloom_history_rows_lost", (), history.dropped
+        # Two receivers may have one name, such as that of their host.
+        sums: dict[tuple[str, str], int] = {}
+        for each in self._receivers:
+            for name in ("sent", "queued", "lost"):
+                sums[name, each["name"]] = sums.get((name, each["name"]), 0) + each[name]
+        for (name, receiver), value in sums.items():
+            yield f"taskloom_notifications_{name}", (receiver,), value
 
     def _job_values(self, status: JobStatus) -> dict[str, float | None]:
         report, totals = status.report, self._totals.of(status.report.job)

@@ -42,6 +42,9 @@ METRICS: Mapping[str, Described] = {
         Described("taskloom_events_lost", "counter", "How many events were lost because they came too fast."),
         Described("taskloom_history_degraded", "gauge", "Whether the history cannot be written; the jobs run on."),
         Described("taskloom_history_rows_lost", "counter", "How many rows of the history were lost."),
+        Described("taskloom_notifications_sent", "counter", "How many messages a receiver has taken.", ("receiver",)),
+        Described("taskloom_notifications_queued", "gauge", "How many notifications wait for it.", ("receiver",)),
+        Described("taskloom_notifications_lost", "counter", "How many could not be sent to it.", ("receiver",)),
         Described(
             "taskloom_job_state", "gauge", "1 for the state that the job has, 0 for the others.", (*_JOB, "state")
         ),

@@ -23,7 +23,7 @@ from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.run_reports import RunEnded
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.dask.attach import Attached, attach
-from taskloom.runners.dask.cluster_thread import ClusterThread
+from taskloom.runners.dask.cluster_thread import ClusterThread, PostingWaker
 from taskloom.runners.dask.connection import Connect, Connection
 from taskloom.runners.dask.crew import Crew
 from taskloom.runners.dask.dask_logs import DASK_LOGS
@@ -36,7 +36,6 @@ from taskloom.runners.dask.run_spec import needed_task, spec_of
 from taskloom.runners.dask.session import Session
 from taskloom.runners.error_info import describe
 from taskloom.runners.process.log_thread import LogThread, RunLog
-from taskloom.sync.waker import Waker
 from taskloom.text import duration
 
 if TYPE_CHECKING:
@@ -102,13 +101,15 @@ class Attachment:
         return self._thread.has_ended
 
     def start(self, order: RunOrder, options: DaskOptions, token: CancelToken, emit: Emit) -> DaskHandle:
-        """Begin the run; never blocks."""
+        """Begin the run; never blocks. Raises RuntimeError if an exception has ended the thread at this moment."""
         handle = DaskHandle(order.run, self)
         run = RemoteRun(
             order, options, token, emit, handle, logs=self._logs, thread=self._thread, ended=self._run_ended
         )
         self.runs[order.run] = run
         self._thread.post(self._begin, run)
+        if self._thread.has_ended and self.runs.pop(order.run, None) is not None:
+            raise RuntimeError("cannot start a run on a cluster: its thread has just ended")
         return handle
 
     def command(self, run: str, kind: str, number: float = 0.0) -> None:
@@ -129,7 +130,10 @@ class Attachment:
         if self.runs:
             return False
         until = mono() + timeout
-        return self._thread.join(timeout) and self._logs.join(max(0.0, until - mono()))
+        if not self._thread.join(timeout):
+            return False
+        self._logs.close()  # again: an exception may have ended the thread
+        return self._logs.join(max(0.0, until - mono()))
 
     def leave_behind(self) -> None:
         """Called in a forked child: let nothing of ours live on there."""
@@ -150,7 +154,7 @@ class Attachment:
         if returned is None or returned.is_open:
             self._proceed(run)
         else:
-            waker = _PostingWaker(lambda: self._thread.post(self._proceed, run))
+            waker = PostingWaker(lambda: self._thread.post(self._proceed, run))
             returned.add_waker(waker)
             self._thread.call_at(mono() + TERMINATE_SECONDS, self._proceed, run)
         # Last: a run that was cancelled before is known by now, so that the observer ends it.
@@ -389,17 +393,3 @@ class Attachment:
 
     def _log_later(self, log: Callable[[], object]) -> None:
         self._logs.put(self._log_tag, log)
-
-
-class _PostingWaker(Waker):
-    """Calls a function in place of waking a thread."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__()
-        self._function = function
-
-    def release(self) -> None:
-        """Call the function. It may be called more than once."""
-        self._function()

@@ -16,8 +16,9 @@ from contextlib import suppress
 from typing import Any
 
 from taskloom.sync.latch import Latch
+from taskloom.sync.waker import Waker
 
-__all__ = ["ClusterThread"]
+__all__ = ["ClusterThread", "PostingWaker"]
 
 # After `stop` the tasks of the loop are cancelled, and have this long to end.
 _LEAVE_SECONDS = 0.5
@@ -147,3 +148,17 @@ class ClusterThread:
         with suppress(Exception):
             self._loop.close()
         self._has_ended.open()
+
+
+class PostingWaker(Waker):
+    """Calls a function in place of waking a thread."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__()
+        self._function = function
+
+    def release(self) -> None:
+        """Call the function. It may be called more than once."""
+        self._function()

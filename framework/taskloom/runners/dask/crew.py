@@ -141,6 +141,8 @@ class Crew:
     def _refuse(self, connection: Connection, address: str, why: str, hello: Hello | None) -> None:
         if not self._is_asked(connection, address) or address in self._named:
             return
+        if hello is not None and not is_wanted(SeenWorker(address, hello.name, hello.host), hello, self._cluster):
+            return
         self._named.add(address)
         place = f"{hello.name} on {hello.host} ({hello.executable})" if hello is not None else f"at {address}"
         self._warn("%s: worker %s is not used: it %s", self._cluster.shown, place, why)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DaskClient", "root_cause"]
 
 _LONGEST_REASON = 300
+_PROBE_SECONDS = 1.0
 _UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((?:'|")(.*)(?:'|")\)""")
 
 
@@ -90,7 +91,9 @@ class DaskClient:
                 await client
         except Exception as error:  # noqa: BLE001 - of the system, of TLS or of Dask
             await _close(client, 0.5)
-            raise CannotAttach(self._why_not(address, error, within)) from None
+            is_silent = isinstance(root_cause(error), TimeoutError | asyncio.CancelledError)
+            why = await self._why_silent(within) if is_silent else self._why_not(error, within)
+            raise CannotAttach(why) from None
         except BaseException:  # cancelled
             await _close(client, 0.2)
             raise
@@ -109,17 +112,30 @@ class DaskClient:
             tls_client_key=tls.key_file or tls.cert_file,
         )
 
-    def _why_not(self, address: str, error: BaseException, within: float) -> str:
+    def _why_not(self, error: BaseException, within: float) -> str:
         name, cause = self._cluster.shown, root_cause(error)
         if isinstance(cause, FileNotFoundError | PermissionError) and cause.filename:
             return f"cannot use {name}: {cause.filename}: {cause.strerror}"
         text = _text_of(cause)
         if type(cause).__name__.startswith("SSL") or "SSL" in text or "certificate" in text:
             return f"cannot use {name}: TLS: {text}; see that ca_file has signed the certificates of both sides"
-        if isinstance(cause, TimeoutError | asyncio.TimeoutError):
-            hint = "" if address.startswith("tls:") else "; a scheduler with TLS needs tls:// and certificates"
-            return f"cannot reach {name}: no answer within {duration(within)}{hint}"
         return f"cannot reach {name} within {duration(within)}: {text}"
+
+    async def _why_silent(self, within: float) -> str:
+        """Return why there was no answer in time: Dask says so as well if every attempt was refused."""
+        address, name = self._cluster.scheduler, self._cluster.shown
+        if address is None:
+            return f"cannot reach {name}: no answer within {duration(within)}"
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                _, writer = await asyncio.open_connection(address.host, address.port)
+        except TimeoutError:
+            return f"cannot reach {name}: no answer within {duration(within)}"
+        except OSError as error:
+            return f"cannot reach {name} within {duration(within)}: {_text_of(error)}"
+        writer.close()
+        hint = "" if address.is_encrypted else "; a scheduler with TLS needs tls:// and certificates"
+        return f"cannot use {name}: what listens there does not answer as a Dask scheduler{hint}"
 
     # -- calls
 

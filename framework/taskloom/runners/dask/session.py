@@ -84,7 +84,10 @@ class Session:
             self._work()
 
     def published(self, address: str, text: str) -> None:
-        """A worker has published a reply without being asked. A text that cannot be read is ignored: the next reply has it all."""
+        """A worker has published a reply without being asked.
+
+        A text that cannot be read is ignored: the next reply has it all.
+        """
         with suppress(ProtocolError):
             self.put(io.Replied(address, 0, Reply.from_json(text)))
 

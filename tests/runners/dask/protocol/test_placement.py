@@ -390,7 +390,53 @@ def test_the_run_of_an_agent_that_was_replaced_is_lost() -> None:
 
     why = "the process of its worker w1 was replaced"
     assert others(actions) == [DropTask(KEY), Lost("r1", why, 0.1 + 31.0)]
-    assert requests(actions)[0].agent == "b"
+    (request,) = requests(actions)
+    assert (request.agent, request.stamp, request.acknowledged) == ("b", 7.0, 0)
+    assert kinds(driven.claim("r9", "e9", at=6.0, agent="b", stamp=8.0, after=0, last=1)) == ["deny"]
+
+
+def test_an_agent_that_was_replaced_takes_its_commands_along() -> None:
+    driven = Driven().granted()
+    assert kinds(driven.claim("r9", "e9")) == ["deny"]
+    driven.give(RequestFailed("tcp://w1", 2, "no answer"))
+    (request,) = requests(driven.give(Tick(), 5.0))
+    assert request.commands == (Command("deny", "e9"),)
+
+    (request,) = requests(driven.hear(seq=request.seq, at=5.1, agent="b", stamp=7.0, after=0, last=0))
+
+    assert request.commands == ()
+
+
+def test_a_worker_that_has_left_is_granted_nothing() -> None:
+    driven = Driven(worker("w1"), worker("w2")).granted()
+    driven.place("r2")
+    driven.give(WorkerLeft("tcp://w1", "cut off"), 1.0)
+
+    assert driven.claim("r2", "e2") == []
+    assert others(driven.claim("r2", "e3", name="w2")) == [Placed("r2", worker("w2"))]
+    assert kinds(driven.give(WorkerJoined(worker("w1")), 2.0)) == ["deny"]
+
+
+def test_a_worker_that_left_without_runs_is_forgotten() -> None:
+    driven = Driven()
+    driven.place("r1")
+    driven.claim("r9")
+    driven.give(WorkerLeft("tcp://w1", "retired"))
+    driven.give(WorkerJoined(worker()))
+
+    assert [request.agent for request in requests(driven.give(Tick(), 5.0))] == [""]
+
+
+def test_a_run_that_is_placed_again_is_not_marked() -> None:
+    driven = Driven()
+    driven.place()
+    driven.claim(at=1.0)
+    driven.give(Tick(), 21.0)
+
+    found = others(driven.hear(("left", "e1", {"why": "unclaimed"}), stamp=1000.5, at=22.0))
+
+    assert found[0] == Reachable("r1")
+    assert isinstance(found[-1], SubmitTask)
 
 
 def test_a_late_publication_of_an_agent_before_replaces_nothing() -> None:

@@ -58,8 +58,6 @@ class _Execution:
     id: str
     spec: Mapping[str, Any]
     phase: str = Phase.CLAIMING
-    granted_by: int = 0
-    """The number of the request that granted it."""
     passed: frozenset[str] = frozenset()
     """The kinds of commands that were passed on and have an effect only once."""
     kill_at: float = inf
@@ -156,13 +154,13 @@ class Agent:
         self._journal.acknowledge(request.acknowledged)
         is_newest, is_first = self._requests.take(request.seq)
         if is_newest and request.expected is not None:
-            self._stop_unexpected(request.seq, frozenset(request.expected), now)
+            self._stop_unexpected(frozenset(request.expected), now)
         self._renew(request, now)
         for command in request.commands:
             execution = self._executions.get(command.execution)
             # A newer request has repeated all commands of this one but those that are sent once.
             if execution is not None and (is_newest or (is_first and command.kind in CommandKind.SENT_ONCE)):
-                self._command(execution, command, request.seq, now)
+                self._command(execution, command, now)
 
     def _take_report(self, reported: ExecutionReported, now: float) -> None:
         execution = self._executions.get(reported.execution)
@@ -207,7 +205,7 @@ class Agent:
         why = f"the lease has ended: nothing was heard of the program for {duration(self._terms.ttl)}"
         for execution in self._executions.values():
             if execution.phase != Phase.CLAIMING:
-                self._stop(execution, why, self._lease_end)
+                self._stop(execution, why, now)
 
     def _kill_late(self, key: Key, now: float) -> None:
         execution = self._executions[key[1]]
@@ -235,10 +233,10 @@ class Agent:
             if execution.phase != Phase.CLAIMING and not execution.is_stopping:
                 self._actions.append(RenewChild(execution.id, self._lease_end, self._terms.grace))
 
-    def _stop_unexpected(self, seq: int, expected: frozenset[str], now: float) -> None:
+    def _stop_unexpected(self, expected: frozenset[str], now: float) -> None:
+        # Only the newest request gets here, before its own commands: each grant until now is older than its list.
         for execution in self._executions.values():
-            is_granted_before = execution.phase != Phase.CLAIMING and execution.granted_by < seq
-            if is_granted_before and execution.id not in expected:
+            if execution.phase != Phase.CLAIMING and execution.id not in expected:
                 self._stop(execution, "the program no longer expects it", now)
 
     def _stop(self, execution: _Execution, why: str, now: float) -> None:
@@ -252,9 +250,9 @@ class Agent:
             execution.kill_at, execution.kill_why = kill_at, why
             self._deadlines.plan(("kill", execution.id), kill_at)
 
-    def _command(self, execution: _Execution, command: Command, seq: int, now: float) -> None:
+    def _command(self, execution: _Execution, command: Command, now: float) -> None:
         if execution.phase == Phase.CLAIMING:
-            self._answer_claim(execution, command.kind, seq, now)
+            self._answer_claim(execution, command.kind, now)
         elif command.kind in (CommandKind.SIGNAL, CommandKind.STACK, CommandKind.POLL_INTERVAL):
             self._actions.append(CommandChild(command))
         elif command.kind in (CommandKind.CANCEL, CommandKind.URGENT, CommandKind.TERMINATE):
@@ -262,17 +260,17 @@ class Agent:
         elif command.kind == CommandKind.KILL:
             self._kill(execution, "the program has killed it")
 
-    def _answer_claim(self, execution: _Execution, kind: str, seq: int, now: float) -> None:
+    def _answer_claim(self, execution: _Execution, kind: str, now: float) -> None:
         if kind == CommandKind.GRANT and now < self._lease_end:
-            self._start(execution, seq)
+            self._start(execution)
         elif kind == CommandKind.DENY:
             self._leave(execution, "denied")
         elif kind in (CommandKind.CANCEL, CommandKind.KILL):
             self._leave(execution, "cancelled")
 
-    def _start(self, execution: _Execution, seq: int) -> None:
+    def _start(self, execution: _Execution) -> None:
         self._deadlines.clear(("claim", execution.id))
-        execution.phase, execution.granted_by = Phase.STARTING, seq
+        execution.phase = Phase.STARTING
         self._actions.append(StartChild(execution.id, execution.spec, self._lease_end, self._terms.grace))
 
     def _pass_once(self, execution: _Execution, command: Command) -> None:
