@@ -661,3 +661,15 @@ def test_what_is_unknown_changes_nothing(given: Any) -> None:
 
     assert driven.give(given) == []
     assert driven.placement.next_deadline() == inf
+
+
+def test_a_reply_of_another_session_says_nothing() -> None:
+    assert Driven().granted().hear(("gone", "e1", {}), session="t") == []
+
+
+def test_a_grant_is_not_taken_back_before_all_entries_are_read() -> None:
+    driven = Driven()
+    driven.place()
+    driven.claim()
+
+    assert others(driven.hear(seq=1, at=0.1, last=9)) == []
