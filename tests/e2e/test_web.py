@@ -55,13 +55,15 @@ def test_a_stop_does_not_wait_for_streams(start_program: Callable[..., Any]) -> 
     streams = [http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS) for _ in range(8)]
     for stream in streams:
         stream.request("GET", "/v1/events?follow=true", headers={"Authorization": f"Bearer {file.read_text().strip()}"})
+    replies = [stream.getresponse() for stream in streams]
 
     program.send(signal.SIGTERM)
 
     assert program.end() == 0
+    ends = [reply.read() for reply in replies]
     for stream in streams:
-        assert b"event: end" in stream.getresponse().read()
         stream.close()
+    assert all(b"event: end" in end for end in ends)
 
 
 def test_the_page_has_tls(start_program: Callable[..., Any], tmp_path: Path) -> None:
