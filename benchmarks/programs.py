@@ -39,7 +39,8 @@ def _measure_once(command: Sequence[str | Path], cwd: Path | None, idle_seconds:
             if idle_seconds:
                 before = sum(map(_switches, processes))
                 time.sleep(idle_seconds)
-                idle = {"wakeups": (sum(map(_switches, processes)) - before) / idle_seconds}
+                # At least one, so that it can be compared: a short sample may have none.
+                idle = {"wakeups": max(1, sum(map(_switches, processes)) - before) / idle_seconds}
             asked = time.perf_counter()
             program.send_signal(signal.SIGTERM)
             program.wait()
