@@ -128,11 +128,16 @@ class HttpListener:
         return self._is_ended.wait(seconds)
 
     def forget(self) -> None:
-        """Close its socket in a forked child, where its thread does not exist."""
+        """Close its sockets in a forked child, where its thread does not exist: clients would wait for the child."""
         try:
             self._socket.close()
         except OSError:
             pass  # a task has closed it
+        for connection in list(self._server.server_state.connections):
+            try:
+                os.close(connection.transport.get_extra_info("socket").fileno())
+            except (OSError, AttributeError):
+                pass  # it is ending at this moment
 
     def _main(self, failed: Callable[[BaseException], object]) -> None:
         try:
