@@ -147,12 +147,23 @@ class ChildRun:
         if isinstance(report, RunStarted):
             self.see_at = -inf  # the agent takes the report, and then sees that this is due
         if isinstance(report, RunEnded | RunStartFailed):
-            self.see_at = inf
-            self.log.tell_dropped()
-            self._report(self._explained(report))
-            self._send(ExecutionGone(self._execution))
+            self._end(report)
         elif not isinstance(report, RunPlaced | RunUnreachable | RunReachable | RunReleased):  # of runs elsewhere
             self._report(report)
+
+    def _end(self, end: RunEnded | RunStartFailed) -> None:
+        """Report the end.
+
+        Even if an exception strikes here, the agent hears that nothing is left: else it would wait for ever.
+        """
+        self.see_at = inf
+        try:
+            self.log.tell_dropped()
+        finally:
+            try:
+                self._report(self._explained(end))
+            finally:
+                self._send(ExecutionGone(self._execution))
 
     def _explained(self, end: RunEnded | RunStartFailed) -> RunEnded | RunStartFailed:
         """Return the end with what only this host knows about its error."""
