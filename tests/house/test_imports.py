@@ -30,7 +30,7 @@ TIERS = (
     {"scheduler", "job", "jobfile", "invariants"},
     {"observe", "simulation", "testing"},
     {"control", "history", "notify"},
-    {"cli", "web"},
+    {"cli", "top", "web"},
     {"__main__"},
 )
 
@@ -60,6 +60,7 @@ DOORWAYS = {
     "sqlalchemy": "taskloom.history",
     "starlette": "taskloom.web",
     "stevedore": "taskloom.catalog.entry_points",
+    "textual": "taskloom.top",
     "time": "taskloom.clock",
     "uvicorn": "taskloom.web",
     "yaml": "taskloom.jobfile.syntax",

@@ -97,6 +97,8 @@ def _job_report(job: Fields) -> JobReport:
         whereabouts=_whereabouts(job.object("whereabouts")) if job.has("whereabouts") else None,
         unreachable_since=_instant(job.text("unreachable_since")),
         blocked_until=_instant(job.text("blocked_until")),
+        stopping_for=job.number("stopping_for"),
+        stop_left=job.number("stop_left"),
     )
 
 

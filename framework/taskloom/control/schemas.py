@@ -122,6 +122,10 @@ _STATUS = _object(
         "blocked_until": _or_null(
             {**_INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
         ),
+        "stopping_for": _or_null({**_SECONDS, "description": "Seconds since its run was requested to stop."}),
+        "stop_left": _or_null(
+            {**_SECONDS, "description": "Seconds until the join policy decides about that run; null for no limit."}
+        ),
         "poll_age": _or_null(_SECONDS),
         "worst_gap": _or_null(_SECONDS),
         "wakeable": _FLAG,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isinf
 from typing import Any
 
 from taskloom.core.events import format_wall
@@ -22,7 +23,7 @@ from taskloom.core.model import (
     StartMode,
     WaitingFor,
 )
-from taskloom.core.records import JobRecord
+from taskloom.core.records import JobRecord, RunRecord
 from taskloom.core.run_reports import Whereabouts
 from taskloom.core.survivors import (
     Killed,
@@ -134,6 +135,10 @@ class JobReport:
     """Since when nothing is heard of its run, in seconds since the epoch."""
     blocked_until: float | None = None
     """When nothing is left of the lost run that blocks it, at the latest, in seconds since the epoch."""
+    stopping_for: float | None = None
+    """Seconds since its run was requested to stop; None if that has ended, or was not."""
+    stop_left: float | None = None
+    """Seconds until the join policy decides about a run that was requested to stop; None if there is no such limit."""
 
     @property
     def is_paused(self) -> bool:
@@ -205,6 +210,8 @@ class JobReport:
             "whereabouts": self.whereabouts._asdict() if self.whereabouts is not None else None,
             "unreachable_since": _instant(self.unreachable_since),
             "blocked_until": _instant(self.blocked_until),
+            "stopping_for": finite(self.stopping_for),
+            "stop_left": finite(self.stop_left),
         }
 
 
@@ -328,7 +335,16 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "whereabouts": run.whereabouts if run is not None else None,
         "unreachable_since": run.unreachable.wall if run is not None and run.unreachable and not run.ended else None,
         "blocked_until": run.stopped_by.wall if run is not None and run is job.run and run.stopped_by else None,
+        "stopping_for": now.mono - run.requested.mono if run is not None and run.requested and not run.ended else None,
+        "stop_left": _stop_left(run, now) if run is not None else None,
     }
+
+
+def _stop_left(run: RunRecord, now: Moment) -> float | None:
+    """Return the seconds until the join policy decides about a run that was requested to stop; None for no limit."""
+    if run.requested is None or run.ended is not None or isinf(run.overdue_at):
+        return None
+    return max(0.0, run.overdue_at - now.mono)
 
 
 def _starts_at_once(spec: JobSpec) -> bool:
