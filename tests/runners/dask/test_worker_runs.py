@@ -123,7 +123,7 @@ def test_a_signal_term_and_a_kill_reach_the_processes(program: WorkerProgram) ->
 
     assert program.report(ended, RunEnded).error.message == "SIGTERM"
     assert program.report(signalled, RunEnded).error.message == "SIGUSR1"
-    assert program.report(killed, RunEnded).error.message == "SIGKILL: the program has killed it"
+    assert program.report(killed, RunEnded).error.message == "SIGKILL"
 
 
 @pytest.mark.long
@@ -326,3 +326,12 @@ def test_an_exception_in_the_agent_ends_its_runs_and_the_session_gets_another_on
     for child in shell._children.values():
         assert child.handle is not None
         assert child.handle.join(SOON)
+
+
+def test_what_the_constructor_of_a_task_raises_is_reported_as_it_is(program: WorkerProgram) -> None:
+    execution, _ = program.begin(spec_of(tasks.Refuses, RUN))
+
+    error = program.report(execution, RunStartFailed).error
+    program.gone(execution)
+
+    assert error.message == "the shelf is empty"

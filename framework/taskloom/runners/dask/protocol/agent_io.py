@@ -88,7 +88,7 @@ class CommandChild(NamedTuple):
 
 
 class KillChild(NamedTuple):
-    """Kill all processes of the execution. `why`: for its error, such as "the lease has ended"."""
+    """Kill all processes of the execution. `why`: for its error, such as "the lease has ended", or "" if the program knows it."""
 
     execution: str
     why: str
