@@ -124,7 +124,7 @@ def test_a_signal_term_and_a_kill_reach_the_processes(program: WorkerProgram) ->
 
     assert program.report(ended, RunEnded).error.message == "SIGTERM"
     assert program.report(signalled, RunEnded).error.message == "SIGUSR1"
-    assert program.report(killed, RunEnded).error.message == "SIGKILL: the program has killed it"
+    assert program.report(killed, RunEnded).error.message == "SIGKILL"
 
 
 @pytest.mark.long
@@ -349,3 +349,12 @@ def test_a_run_whose_report_is_struck_by_an_exception_ends_and_frees_its_slot(
     assert verdict.result(SOON) == "ended"
     program.gone(execution)
     assert program.request().entries == ()
+
+
+def test_what_the_constructor_of_a_task_raises_is_reported_as_it_is(program: WorkerProgram) -> None:
+    execution, _ = program.begin(spec_of(tasks.Refuses, RUN))
+
+    error = program.report(execution, RunStartFailed).error
+    program.gone(execution)
+
+    assert error.message == "the shelf is empty"

@@ -170,8 +170,7 @@ class ChildRun:
         error = end.error
         if error is None:
             return end
-        # What the constructor of a task raises is reported as it is.
-        if isinstance(end, RunStartFailed) and (error.is_explained or _is_missing(error)):
+        if isinstance(end, RunStartFailed) and (_is_refused(error) or _is_missing(error)):
             installed = f"; installed tasks there: {self._place.installed}" if _is_missing(error) else ""
             message = f"{error.message} (on {self._place.interpreter}{installed})"
             return end._replace(error=replace(error, message=message))
@@ -181,6 +180,12 @@ class ChildRun:
 
     def _report(self, report: RunReportElsewhere) -> None:
         self._send(ExecutionReported(self._execution, encode(report)))
+
+
+def _is_refused(error: ErrorInfo) -> bool:
+    """Return whether this host refuses the start. What the constructor of a task raises has a traceback."""
+    by_us = error.message.startswith("cannot execute the run: ") or not error.traceback.startswith("Traceback ")
+    return error.is_explained and by_us
 
 
 def _is_missing(error: ErrorInfo) -> bool:
