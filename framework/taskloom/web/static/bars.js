@@ -14,7 +14,7 @@ export function LastRuns({ runs }) {
     ${shown.map((run, at) => {
       const { kind } = outcomeLook(run.outcome);
       const height = run.ended ? Math.max(3, Math.sqrt((run.seconds || 0) / longest) * HEIGHT) : HEIGHT;
-      const x = (MOST - shown.length + at) * STEP;
+      const x = at * STEP;
       return html`<g key=${run.run} class=${run.ended ? kind : "alive"}><title>${`${run.run}: ${outcomeLook(run.outcome).word}${run.ended ? `, ${duration(run.seconds)}` : ""}`}</title>
         <rect x=${x} y=${HEIGHT - height} width=${WIDTH} height=${height} rx="1"/>
         ${kind === "bad" && html`<rect x=${x} y=${HEIGHT + 2} width=${WIDTH} height="2"/>`}</g>`;

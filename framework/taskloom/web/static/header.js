@@ -1,6 +1,6 @@
 // The head of the page: the program and its health, how many jobs, what fires next, the connection, the views.
 
-import { html } from "./dom.js";
+import { html, useLayoutEffect, useRef } from "./dom.js";
 import { prefer, prefs, nextTheme } from "./prefs.js";
 import { link } from "./route.js";
 import { Relative } from "./parts.js";
@@ -27,7 +27,13 @@ function health() {
 export function Header({ view, help }) {
   const { program, access } = state;
   const [symbol, word, kind] = health();
-  return html`<header>
+  const head = useRef(null);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(() => document.documentElement.style.setProperty("--head", `${head.current.offsetHeight}px`));
+    observer.observe(head.current);
+    return () => observer.disconnect();
+  }, []);
+  return html`<header ref=${head}>
     <div class="bar">
       <h1><a href=${link()}><svg viewBox="0 0 16 16" aria-hidden="true"><rect width="16" height="16" rx="3.5"/><path d="M3.5 5h9M3.5 8h6M3.5 11h8"/></svg><span>${program.label || program.name}</span></a></h1>
       <span class=${`health ${kind}`} role="status"><span aria-hidden="true">${symbol}</span> ${word}</span>

@@ -3,14 +3,14 @@
 import { html, useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
 import { Actions } from "./table.js";
-import { Instant, State } from "./parts.js";
+import { Instant, State, useWidth } from "./parts.js";
 import { link } from "./route.js";
 import { state } from "./store.js";
 import { duration, secondsBetween } from "./time.js";
 import { isBad, outcomeLook } from "./words.js";
 
 const MOST = 500, IN_CHART = 100;
-const WIDTH = 900, HEIGHT = 130, LEFT = 54, FOOT = 8;
+const HEIGHT = 140, LEFT = 64, TOP = 10, TALL = 120, WIDEST = 18;
 
 // A row of the history as a run of the API.
 export const fromHistory = (row) => ({
@@ -79,19 +79,21 @@ function roundUp(seconds) {
 }
 
 function Chart({ runs, chosen }) {
+  const [width, box] = useWidth();
   const most = roundUp(Math.max(...runs.map((run) => run.seconds || 0), 0.001));
-  const step = (WIDTH - LEFT) / Math.max(runs.length, 20);
-  return html`<svg class="chart" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="group" aria-label="Durations of the last runs">
+  const step = Math.min(WIDEST, (width - LEFT) / runs.length), bar = Math.max(1.5, step - 3);
+  return html`<div ref=${box} class="chart"><svg width=${width} height=${HEIGHT} role="group" aria-label="Durations of the last runs">
     ${[0, 0.5, 1].map((part) => {
-      const y = FOOT + (1 - part) * (HEIGHT - 2 * FOOT);
-      return html`<g key=${part} class="axis"><line x1=${LEFT} x2=${WIDTH} y1=${y} y2=${y}/><text x=${LEFT - 6} y=${y + 4} text-anchor="end">${part ? duration(part * most) : "0"}</text></g>`;
+      const y = TOP + (1 - part) * TALL;
+      return html`<g key=${part} class="axis"><line x1=${LEFT} x2=${width} y1=${y} y2=${y}/><text x=${LEFT - 8} y=${y + 4} text-anchor="end">${part ? duration(part * most) : "0"}</text></g>`;
     })}
     ${runs.map((run, at) => {
-      const height = run.ended ? Math.max(2, ((run.seconds || 0) / most) * (HEIGHT - 2 * FOOT)) : HEIGHT - 2 * FOOT;
+      const height = run.ended ? Math.max(2, ((run.seconds || 0) / most) * TALL) : TALL;
       const { kind, word } = outcomeLook(run.outcome);
+      const x = LEFT + 2 + at * step;
       return html`<a key=${`${run.start} ${run.run}`} href=${link("job", run.job, "history", run.run)} tabindex="-1" class=${`${run.ended ? kind : "alive"} ${run.run === chosen ? "chosen" : ""}`}>
         <title>${`${run.run}: ${word}${run.ended ? ` after ${duration(run.seconds)}` : ""}`}</title>
-        <rect x=${LEFT + at * step} y=${HEIGHT - FOOT - height} width=${Math.max(2, step - 2)} height=${height} rx="1.5"/>
-        ${isBad(run.outcome) && html`<rect x=${LEFT + at * step} y=${HEIGHT - FOOT + 2} width=${Math.max(2, step - 2)} height="3"/>`}</a>`;
-    })}</svg>`;
+        <rect x=${x} y=${TOP + TALL - height} width=${bar} height=${height} rx="1.5"/>
+        ${isBad(run.outcome) && html`<rect x=${x} y=${TOP + TALL + 2} width=${bar} height="3"/>`}</a>`;
+    })}</svg></div>`;
 }

@@ -34,7 +34,7 @@ export function JobPage({ name, tab, run }) {
       ${shown === "log" && html`<${Log} key=${name} job=${name}/>`}
       ${shown === "history" && html`<${History} key=${name} job=${job} run=${run}/>`}
       ${shown === "stack" && html`<${Stack} key=${name} job=${name}/>`}
-      ${shown === "declaration" && html`<${Declaration} spec=${spec}/>`}
+      ${shown === "declaration" && (declaration?.error ? html`<p class="refusal" role="alert">${declaration.error}</p>` : html`<${Declaration} spec=${spec}/>`)}
     </div>
   </section>`;
 }
@@ -69,7 +69,7 @@ function Facts({ job, spec }) {
   const seconds = secondsOf(job);
   const facts = [
     ["State", html`<${State} look=${look(job)} note=${note(job)}/>`],
-    [isAlive(job) ? "Running for" : "Last run took", seconds === null ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)],
+    [isAlive(job) ? "Running for" : "Last run took", seconds === null || !job.runs ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)],
     job.progress && ["Progress", html`<${Progress} progress=${job.progress}/>`],
     ["Next firing", html`<${Relative} at=${job.next_firing}/>${spec?.schedule && html`<span class="note">${spec.schedule.text}${job.paused ? ", paused" : ""}</span>`}`],
     ["Runs", html`${job.runs}<span class="note">${Object.entries(job.outcomes).map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`).join(", ")}</span>`],
@@ -110,6 +110,8 @@ function Value({ name, value, isPlain }) {
   if (value === null) return html`<span class="muted">not set</span>`;
   if (!isPlain && typeof value === "number" && DURATIONS.has(name)) return duration(value);
   if (Array.isArray(value)) return value.length ? html`<code>${JSON.stringify(value)}</code>` : html`<span class="muted">none</span>`;
+  // The jitter of a restart is a part of its delay, and no duration.
+  if (name === "restart") return html`<${Fields} fields=${{ ...value, jitter: String(value.jitter) }}/>`;
   if (typeof value === "object") return Object.keys(value).length ? html`<${Fields} fields=${value} isPlain=${isPlain}/>` : html`<span class="muted">none</span>`;
   return html`<code>${String(value)}</code>`;
 }

@@ -19,10 +19,10 @@ export function State({ look, note }) {
 }
 
 // An instant as the time since it, or until it; the instant itself is in the title.
-export function Relative({ at, prefix = "" }) {
+export function Relative({ at }) {
   if (!at) return html`<span class="muted">–</span>`;
   const seconds = (now() - Date.parse(at)) / 1000;
-  const text = seconds >= 0 ? `${brief(seconds)} ago` : `${prefix}in ${brief(-seconds)}`;
+  const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `${brief(seconds)} ago` : `in ${brief(-seconds)}`;
   return html`<time datetime=${at} title=${fullInstant(at)}>${text}</time>`;
 }
 
@@ -61,6 +61,17 @@ export function useRows(count, height) {
   }, [height, count]);
   const first = Math.min(range[0], Math.max(0, count - 1));
   return [first, Math.min(count, Math.max(range[1], first + 1)), box];
+}
+
+// The width of an element in pixels, as it changes.
+export function useWidth() {
+  const box = useRef(null), [width, setWidth] = useState(600);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(120, Math.floor(entry.contentRect.width))));
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return [width, box];
 }
 
 const narrow = matchMedia("(max-width: 760px)");

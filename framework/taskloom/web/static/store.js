@@ -200,7 +200,7 @@ async function ask() {
     else dirty.add("*");    // a reload has removed a job, or the program was busy
   }
   changed();
-  const wait = dirty.has("*") ? RETRY_MS : 4 * (performance.now() - begun);
+  const wait = dirty.has("*") ? RETRY_MS : Math.min(RETRY_MS, performance.now() - begun);
   setTimeout(() => {
     isRefreshing = false;
     if (state.connection === "open") refresh();

@@ -10,7 +10,7 @@ import { isAlive, secondsOf, state } from "./store.js";
 import { brief, duration } from "./time.js";
 import { look, note, verbsOf } from "./words.js";
 
-const ROW = 52, CARD = 132;
+const ROW = 52, CARD = 156;
 const RANKS = { bad: 0, warn: 1, good: 2, calm: 3 };
 const COLUMNS = [
   ["name", "Job"], ["state", "State"], ["time", "Time"], ["progress", "Progress"], ["next", "Next"], ["", "Last runs"],
@@ -109,10 +109,10 @@ function useKeptFocus(selected, jobs, box, height, focus) {
 }
 
 function Head({ name, text }) {
-  if (!name) return html`<th scope="col" class=${text === "Actions" ? "actions" : "plain"}>${text}</th>`;
+  if (!name) return html`<th scope="col" class=${text === "Actions" ? "actions-cell" : "runs-cell"}>${text}</th>`;
   const isSorted = prefs.sort === name;
   const order = isSorted ? (prefs.isReversed ? "descending" : "ascending") : "none";
-  return html`<th scope="col" class=${name} aria-sort=${order}><button onClick=${() => sortBy(name)}>${text}<span aria-hidden="true">${isSorted ? (prefs.isReversed ? " ↑" : " ↓") : ""}</span></button></th>`;
+  return html`<th scope="col" class=${`${name}-cell`} aria-sort=${order}><button onClick=${() => sortBy(name)}>${text}<span aria-hidden="true">${isSorted ? (prefs.isReversed ? " ↑" : " ↓") : ""}</span></button></th>`;
 }
 
 const sortBy = (name) => prefer(prefs.sort === name ? { isReversed: !prefs.isReversed } : { sort: name, isReversed: false });
@@ -127,14 +127,14 @@ function Order() {
 function Row({ job, at, isSelected, select }) {
   const seconds = secondsOf(job);
   return html`<tr data-at=${at} data-job=${job.job} aria-rowindex=${at + 2} class=${`job ${isSelected ? "selected" : ""}`} onFocusin=${() => select(at)}>
-    <th scope="row" class="name"><a href=${link("job", job.job)}>${job.job}</a><span class="note">${job.task}${job.labels.map((label) => html` <span key=${label} class="label">${label}</span>`)}</span></th>
-    <td class="state"><${State} look=${look(job)} note=${note(job)}/></td>
-    <td class="time"><span class=${isAlive(job) ? "" : "muted"}>${seconds === null ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)}</span></td>
+    <th scope="row" class="name-cell"><a href=${link("job", job.job)}>${job.job}</a><span class="note">${job.task}${job.labels.map((label) => html` <span key=${label} class="label">${label}</span>`)}</span></th>
+    <td class="state-cell"><${State} look=${look(job)} note=${note(job)}/></td>
+    <td class="time-cell"><span class=${isAlive(job) ? "" : "muted"}>${seconds === null || !job.runs ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)}</span></td>
     <td class="progress-cell">${isAlive(job) && html`<${Progress} progress=${job.progress}/>`}</td>
-    <td class="next">${job.next_firing ? html`<${Relative} at=${job.next_firing}/>` : html`<span class="muted">–</span>`}${job.paused && html`<span class="note">paused</span>`}</td>
-    <td class="runs"><${LastRuns} runs=${state.runs.get(job.job)}/></td>
-    <td class="restarts">${job.restarts || html`<span class="muted">0</span>`}</td>
-    <td class="actions"><${Actions} job=${job} verbs=${tableVerbs(job)}/></td>
+    <td class="next-cell">${job.next_firing ? html`<${Relative} at=${job.next_firing}/>` : html`<span class="muted">–</span>`}${job.paused && html`<span class="note">paused</span>`}</td>
+    <td class="runs-cell"><${LastRuns} runs=${state.runs.get(job.job)}/></td>
+    <td class="restarts-cell">${job.restarts || html`<span class="muted">0</span>`}</td>
+    <td class="actions-cell"><${Actions} job=${job} verbs=${tableVerbs(job)}/></td>
   </tr>`;
 }
 

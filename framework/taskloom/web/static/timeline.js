@@ -1,10 +1,10 @@
 // The timeline: a lane a job, with its past runs and its planned firings.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
+import { html, useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
 import { fromHistory, united } from "./history.js";
 import { blocks, marksOf, SPANS, ticks } from "./lanes.js";
-import { isNarrow, useRows } from "./parts.js";
+import { isNarrow, useRows, useWidth } from "./parts.js";
 import { prefer, prefs } from "./prefs.js";
 import { go, link } from "./route.js";
 import { now, state } from "./store.js";
@@ -24,7 +24,7 @@ function usePast(range) {
     if (known && Date.now() - known.at < KEPT_MS) return setPast(known.past);
     const controller = new AbortController();
     const take = (found, words) => {
-      const runs = Map.groupBy ? Map.groupBy(found, (run) => run.job) : grouped(found);
+      const runs = grouped(found);
       setPast({ runs, words });
       return { runs, words };
     };
@@ -51,7 +51,10 @@ async function load(range, take, signal) {
 
 function grouped(runs) {
   const found = new Map();
-  for (const run of runs) found.set(run.job, [...(found.get(run.job) || []), run]);
+  for (const run of runs) {
+    if (found.has(run.job)) found.get(run.job).push(run);
+    else found.set(run.job, [run]);
+  }
   return found;
 }
 
@@ -71,16 +74,6 @@ function useFirings(names, span) {
     return () => (clearTimeout(first), clearInterval(timer), controller.abort());
   }, [key, span]);
   return firings;
-}
-
-function useWidth() {
-  const box = useRef(null), [width, setWidth] = useState(600);
-  useLayoutEffect(() => {
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(120, Math.floor(entry.contentRect.width))));
-    observer.observe(box.current);
-    return () => observer.disconnect();
-  }, []);
-  return [width, box];
 }
 
 export function Timeline() {
@@ -120,7 +113,7 @@ function inGroups(jobs) {
 
 function Axis({ place, span }) {
   return html`<svg width=${place.width} height="22" aria-hidden="true">
-    ${ticks(span, place.begin, isNarrow() ? 4 : 9).map(({ at, text }) => html`<g key=${at}><line x1=${place.x(at)} x2=${place.x(at)} y1="16" y2="22"/><text x=${place.x(at)} y="12" text-anchor="middle">${text}</text></g>`)}
+    ${ticks(span, place.begin, isNarrow() ? 4 : 9).filter(({ at }) => Math.abs(place.x(at) - place.x(place.now)) > 34).map(({ at, text }) => html`<g key=${at}><line x1=${place.x(at)} x2=${place.x(at)} y1="16" y2="22"/><text x=${place.x(at)} y="12" text-anchor="middle">${text}</text></g>`)}
     <text class="now" x=${place.x(now())} y="12" text-anchor="middle">now</text></svg>`;
 }
 
