@@ -1,6 +1,9 @@
 // The control API over HTTP. The token is kept for this tab alone, and sent in a header alone.
 
 const KEY = "taskloom-token";
+const FIRST_WAIT_MS = 500, LAST_WAIT_MS = 8000;   // before a stream is tried again
+const HIDDEN_MS = 2000;                           // a glance at another tab ends no stream
+const FOR_GOOD = [400, 401, 403, 404, 409, 421];
 let token = "";
 
 // Take the token from the fragment of the link, and remove it from the address at once.
@@ -81,38 +84,79 @@ export const jobPath = (job, verb = "") => `/v1/jobs/${encodeURIComponent(job)}$
 
 // Follow a stream of server-sent events until `signal` aborts. It reconnects by itself, after the last event.
 //
-// `on.event(name, data, id)` gets each event, `on.state(text)` "open" or "closed". The stream of a program that was
-// started anew begins with a gap whose reason is "restart".
+// `on.event(name, data)` gets each event, `on.state(text)` "open" or "closed", `on.failed(error)` the refusal after which
+// nothing follows. The stream of a program that was started anew begins with a gap whose reason is "restart". A hidden
+// tab follows nothing: a browser has six connections for all tabs of a host, and a seventh request would wait for ever.
 export async function follow(path, parameters, on, signal) {
-  let last = "", wait = 500;
+  let last = "", wait = FIRST_WAIT_MS;
   while (!signal.aborted) {
+    const seen = await whileVisible(signal);
+    if (seen === null) return;
     try {
       const more = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
-      const response = await answered(path + query({ ...parameters, follow: "true" }), { headers: headers(more), signal });
+      const options = { headers: headers(more), signal: seen.signal };
+      const response = await answered(path + query({ ...parameters, follow: "true" }), options);
       on.state("open");
-      wait = 500;
+      wait = FIRST_WAIT_MS;
       for await (const { event, data, id } of events(response.body)) {
         if (id) last = id;
-        on.event(event, data, id);
+        on.event(event, data);
       }
     } catch (error) {
-      if (error.name === "AbortError" || signal.aborted) return;
-      if (error.status === 401 || error.status === 400) {
-        on.failed(error);
-        return;
-      }
+      if (FOR_GOOD.includes(error.status) && !signal.aborted) return on.failed(error);
+    } finally {
+      seen.forget();
     }
     if (signal.aborted) return;
+    if (seen.signal.aborted) continue;
     on.state("closed");
     await pause(wait, signal);
-    wait = Math.min(wait * 2, 8000);
+    wait = Math.min(wait * 2, LAST_WAIT_MS);
   }
+}
+
+// Wait until the tab is visible. The signal that is returned aborts when it is hidden, or with `signal`; null: aborted.
+async function whileVisible(signal) {
+  while (document.hidden && !signal.aborted) await changedVisibility(signal);
+  if (signal.aborted) return null;
+  const inner = new AbortController();
+  const abort = () => inner.abort();
+  let timer = 0;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(abort, HIDDEN_MS);
+  };
+  signal.addEventListener("abort", abort);
+  document.addEventListener("visibilitychange", look);
+  const forget = () => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+    document.removeEventListener("visibilitychange", look);
+  };
+  return { signal: inner.signal, forget };
+}
+
+function changedVisibility(signal) {
+  return new Promise((done) => {
+    const finish = () => {
+      document.removeEventListener("visibilitychange", finish);
+      signal.removeEventListener("abort", finish);
+      done();
+    };
+    document.addEventListener("visibilitychange", finish);
+    signal.addEventListener("abort", finish);
+  });
 }
 
 function pause(milliseconds, signal) {
   return new Promise((done) => {
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
+    const finish = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      done();
+    };
+    const timer = setTimeout(finish, milliseconds);
+    signal.addEventListener("abort", finish);
   });
 }
 
@@ -124,7 +168,7 @@ async function* events(body) {
       const { done, value } = await reader.read();
       if (done) return;
       text += value;
-      const blocks = text.split(/\r?\n\r?\n/);
+      const blocks = text.split("\n\n");
       text = blocks.pop();
       for (const block of blocks) {
         const found = parsed(block);
@@ -139,11 +183,12 @@ async function* events(body) {
 function parsed(block) {
   let event = "message", id = "";
   const data = [];
-  for (const line of block.split(/\r?\n/)) {
-    const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line);
-    if (name === "event") event = value;
-    else if (name === "id") id = value;
-    else if (name === "data") data.push(value);
+  for (const line of block.split("\n")) {
+    const at = line.indexOf(":");
+    const value = line.slice(line[at + 1] === " " ? at + 2 : at + 1);
+    if (line.startsWith("event:")) event = value;
+    else if (line.startsWith("id:")) id = value;
+    else if (line.startsWith("data:")) data.push(value);
   }
   return data.length ? { event, id, data: JSON.parse(data.join("\n")) } : null;
 }

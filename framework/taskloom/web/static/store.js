@@ -1,40 +1,49 @@
 // All that the page knows of the program: its jobs, its last runs, its coming firings. Filled from the API, kept up to
-// date by the stream of events. Components subscribe; changes are told once a frame at most.
+// date by the stream of events. The page is drawn anew a few times a second at most, however many events there are.
 
 import { ApiError, follow, forgetToken, get } from "./api.js";
 
-const REFRESH_MS = 400;     // between two requests for the jobs that events have named
+const DRAW_MS = 100;
+const REFRESH_MS = 400;     // between two requests for the jobs that events have named, at least
+const RETRY_MS = 2000;
 const PROGRAM_MS = 5000;    // the program and its next firings, which no event announces
+const STOP_MS = 1000;
 const RUNS_OF_JOB = 60;
 const MOST_NAMES = 40;      // above that all jobs are asked for: the address would be too long
+const CLOCK_MS = 2000;      // a clock that is less wrong is not corrected
 
 export const state = {
-  access: null, program: null, jobs: new Map(), runs: new Map(), firings: [], connection: "connecting",
-  notice: "", needsToken: false, error: "", events: 0, seq: 0, lost: 0, offset: 0,
+  access: null, program: null, jobs: new Map(), runs: new Map(), firings: [], recent: [], connection: "connecting",
+  notice: "", needsToken: false, error: "", events: 0, seq: 0, lost: 0, offset: 0, stops: new Map(), report: null,
 };
 
 const listeners = new Set();
-let framed = false;
+let isPlanned = false;
 
 export function subscribe(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-export function changed() {
-  if (framed) return;
-  framed = true;
-  requestAnimationFrame(() => {
-    framed = false;
-    for (const listener of listeners) listener();
-  });
+// Have the page drawn soon. `isNow`: for what the user has done.
+export function changed(isNow = false) {
+  if (isNow) return tell();
+  if (isPlanned) return;
+  isPlanned = true;
+  setTimeout(() => requestAnimationFrame(tell), DRAW_MS);
 }
 
+function tell() {
+  isPlanned = false;
+  for (const listener of listeners) listener();
+}
+
+// The clock of the program, in milliseconds; that of this machine may be wrong.
 export const now = () => Date.now() + state.offset;
 
 let abort = new AbortController();
 const dirty = new Set();
-let refreshing = 0;
+let isRefreshing = false;
 
 export async function connect() {
   abort.abort();
@@ -46,58 +55,69 @@ export async function connect() {
     state.access = await get("/v1/access", {}, signal);
     await load(signal);
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (signal.aborted) return;
     if (error instanceof ApiError && error.status === 401) return askToken(error.message);
-    state.error = error.message;
-    state.connection = "closed";
+    Object.assign(state, { error: error.message, connection: "closed" });
     changed();
-    setTimeout(() => signal.aborted || connect(), 2000);
+    setTimeout(() => signal.aborted || connect(), RETRY_MS);
     return;
   }
-  const on = { event: takeEvent, state: takeState, failed: (error) => askToken(error.message) };
+  const on = { event: takeEvent, state: takeState, failed: takeRefusal };
   follow("/v1/events", { since: `${state.program.start}.${state.seq}` }, on, signal);
-  tick(signal);
+  keepAsking(signal);
 }
 
-function askToken(message) {
+export function askToken(message) {
   abort.abort();
   forgetToken();
   Object.assign(state, { needsToken: true, error: message, connection: "closed" });
   changed();
 }
 
+function takeRefusal(error) {
+  if (error.status === 401) askToken(error.message);
+  else connect();
+}
+
+// The place in the events is read first: what happens meanwhile comes again, as an event.
 async function load(signal) {
+  const { seq, events } = await get("/v1/events", { count: 200 }, signal);
   const [program, jobs, runs] = await Promise.all([
     get("/v1/program", {}, signal), get("/v1/jobs", {}, signal), get("/v1/runs", { count: 5000 }, signal),
   ]);
-  state.program = program;
-  state.seq = jobs.seq;
-  state.jobs = new Map(jobs.jobs.map((job) => [job.job, received(job)]));
-  state.runs = new Map();
+  Object.assign(state, { seq, runs: new Map(), stops: new Map(), recent: events, report: null });
+  takeProgram(program);
+  takeJobs(jobs.jobs);
   for (const run of runs.runs) addRun(run);
+  for (const event of events) noteStop(event);
   await loadFirings(signal);
   changed();
 }
 
-async function loadFirings(signal) {
-  state.firings = (await get("/v1/next", { count: 1000 }, signal)).firings;
-  if (state.firings.length) {
-    const [first] = state.firings;
-    state.offset = Math.abs(Date.parse(first.at) - first.in * 1000 - Date.now()) > 2000
-      ? Date.parse(first.at) - first.in * 1000 - Date.now() : 0;
-  }
+function takeProgram(program) {
+  state.program = program;
+  const off = Date.parse(program.now) - Date.now();
+  state.offset = Math.abs(off) > CLOCK_MS ? off : 0;
 }
 
 // A status is a photograph: its seconds go on counting here.
-const received = (job) => ({ ...job, receivedAt: performance.now() });
-export const secondsOf = (job) =>
-  job.seconds === null ? null
-    : job.state === "running" || job.state === "stopping" ? job.seconds + (performance.now() - job.receivedAt) / 1000
-      : job.seconds;
+function takeJobs(jobs) {
+  const receivedAt = performance.now();
+  state.jobs = new Map(jobs.map((job) => [job.job, { ...job, receivedAt }]));
+}
+
+async function loadFirings(signal) {
+  state.firings = (await get("/v1/next", { count: 1000 }, signal)).firings;
+}
+
+const age = (job) => (performance.now() - job.receivedAt) / 1000;
+export const secondsOf = (job) => (job.seconds === null ? null : job.seconds + (isAlive(job) ? age(job) : 0));
+export const dueIn = (job) => (job.due_in === null ? null : Math.max(0, job.due_in - age(job)));
+export const isAlive = (job) => job.state === "running" || job.state === "stopping";
 
 function addRun(run) {
   const known = state.runs.get(run.job) || [];
-  const at = known.findIndex((each) => each.run === run.run);
+  const at = known.findLastIndex((each) => each.run === run.run);
   if (at >= 0) known[at] = { ...known[at], ...run };
   else known.push(run);
   if (known.length > RUNS_OF_JOB) known.shift();
@@ -105,77 +125,97 @@ function addRun(run) {
 }
 
 function takeState(text) {
-  if (state.connection === "closed" && text === "open") refresh(true);
-  state.connection = text;
+  if (state.connection === "closed" && text === "open") refresh("*");
+  if (state.connection !== "ended" || text === "open") state.connection = text;
   changed();
 }
 
 function takeEvent(name, data) {
-  if (name === "gap") {
-    if (data.why === "restart") {
-      state.notice = "the program was restarted";
-      connect();
-    } else {
-      state.lost++;
-      refresh(true);
-    }
-    return;
-  }
+  if (name === "gap") return takeGap(data);
   if (name === "end") {
-    state.notice = "the program has ended";
-    state.connection = "ended";
-    changed();
-    return;
+    Object.assign(state, { connection: "ended", notice: "The program has ended. The page waits for its next start." });
+    return changed();
   }
   state.events++;
+  if (data.seq > state.seq + 1) state.lost += data.seq - state.seq - 1;
   state.seq = data.seq;
-  if (data.job) dirty.add(data.job);
-  if (name === "queued") {
-    addRun({ job: data.job, run: data.run, attempt: data.attempt, queued: data.at, due: data.instant || null, ended: null, outcome: null });
-  } else if (name === "started") {
-    addRun({ job: data.job, run: data.run, started: data.at });
-  } else if (name === "ended") {
-    addRun({ job: data.job, run: data.run, ended: data.at, outcome: data.outcome, seconds: data.seconds ?? null, error: data.error ? data.error.message : null });
-  } else if (name === "job_added" || name === "job_removed" || name === "reloaded") {
-    return refresh(true);
-  }
-  refresh(name.startsWith("scheduler_"));
+  state.recent.push(data);
+  if (state.recent.length > 200) state.recent.shift();
+  noteStop(data);
+  noteRun(name, data);
+  const isOfAll = /^(job_added|job_removed|reloaded|scheduler_.*)$/.test(name);
+  refresh(isOfAll ? "*" : data.job);
   changed();
 }
 
-// Ask again for the jobs that events have named, all of them at once and not more often than needed.
-export function refresh(isAll = false) {
-  if (isAll) dirty.add("*");
-  if (refreshing) return;
-  refreshing = setTimeout(async () => {
-    const names = [...dirty];
-    dirty.clear();
-    const isWhole = names.includes("*") || names.length > MOST_NAMES;
-    try {
-      const jobs = (await get("/v1/jobs", isWhole ? {} : { job: names }, abort.signal)).jobs;
-      if (isWhole) state.jobs = new Map(jobs.map((job) => [job.job, received(job)]));
-      else for (const job of jobs) state.jobs.set(job.job, received(job));
-      if (names.includes("*")) state.program = await get("/v1/program", {}, abort.signal);
-    } catch (error) {
-      if (error.status === 404) dirty.add("*");   // a reload has removed a job
-    }
-    refreshing = 0;
-    changed();
-    if (dirty.size) refresh();
-  }, REFRESH_MS);
+function takeGap({ why }) {
+  if (why === "restart") {
+    state.notice = "The program was restarted.";
+    connect();
+  } else {
+    connect();  // what is missing may be the end of a run
+  }
 }
 
-async function tick(signal) {
+function noteRun(name, data) {
+  const { job, run, at } = data;
+  if (name === "queued") {
+    const due = data.instant || null;
+    addRun({ job, run, attempt: data.attempt, queued: at, due, started: null, ended: null, outcome: null, seconds: null });
+  } else if (name === "started") {
+    addRun({ job, run, started: at });
+  } else if (name === "ended") {
+    const error = data.error ? data.error.message : null;
+    const reason = data.reason ? data.reason.text : null;
+    addRun({ job, run, ended: at, outcome: data.outcome, seconds: data.seconds ?? null, error, reason });
+  }
+}
+
+// When each run was requested to stop, for the time that is left of its stop.
+function noteStop(data) {
+  if (data.event === "cancel_requested") state.stops.set(data.job, data);
+  else if (data.event === "ended") state.stops.delete(data.job);
+}
+
+// Ask again for the jobs that events have named, all of them at once and not more often than the program bears.
+export function refresh(name) {
+  if (name) dirty.add(name);
+  if (isRefreshing || !dirty.size) return;
+  isRefreshing = true;
+  setTimeout(ask, REFRESH_MS);
+}
+
+async function ask() {
+  const names = [...dirty], { signal } = abort;
+  const isWhole = names.includes("*") || names.length > MOST_NAMES;
+  const begun = performance.now();
+  dirty.clear();
+  try {
+    const { jobs } = await get("/v1/jobs", isWhole ? {} : { job: names }, signal);
+    if (isWhole) takeJobs(jobs);
+    else for (const job of jobs) state.jobs.set(job.job, { ...job, receivedAt: performance.now() });
+    if (names.includes("*")) takeProgram(await get("/v1/program", {}, signal));
+  } catch (error) {
+    if (error.status === 401) askToken(error.message);
+    else dirty.add("*");    // a reload has removed a job, or the program was busy
+  }
+  changed();
+  const wait = dirty.has("*") ? RETRY_MS : Math.min(RETRY_MS, performance.now() - begun);
+  setTimeout(() => {
+    isRefreshing = false;
+    if (state.connection === "open") refresh();
+  }, wait);
+}
+
+async function keepAsking(signal) {
   while (!signal.aborted) {
-    await new Promise((done) => setTimeout(done, state.program && state.program.stop ? 1000 : PROGRAM_MS));
-    if (signal.aborted) return;
-    if (state.connection !== "open" || document.hidden) continue;
+    await new Promise((done) => setTimeout(done, state.program.stop ? STOP_MS : PROGRAM_MS));
+    if (signal.aborted || state.connection !== "open" || document.hidden) continue;
     try {
-      state.program = await get("/v1/program", {}, signal);
+      takeProgram(await get("/v1/program", {}, signal));
       await loadFirings(signal);
-      for (const job of state.jobs.values()) if (job.progress || job.state === "stopping") dirty.add(job.job);
-      if (dirty.size) refresh();
-    } catch { /* the stream says when the program has gone */ }
+      for (const job of state.jobs.values()) if (isAlive(job) && (job.progress || job.process)) refresh(job.job);
+    } catch { /* the stream tells that the program has gone */ }
     changed();
   }
 }

@@ -1,20 +1,26 @@
 // Durations and instants in words, as the verbs write them.
 
+const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  const parts = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  return brief(seconds);
+}
+
+// In whole seconds, for what counts up or down while one looks at it.
+export function brief(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
   const found = [];
-  let left = whole;
-  for (const [unit, size] of parts) {
+  let left = Math.round(seconds);
+  for (const [unit, size] of UNITS) {
     const count = Math.floor(left / size);
     left -= count * size;
     if (count || found.length) found.push(`${count}${unit}`);
     if (found.length === 2) break;
   }
-  return found.filter((part) => !/^0/.test(part)).join(" ") || "0s";
+  return found.filter((part) => !part.startsWith("0")).join(" ") || "0s";
 }
 
 const two = (number) => String(number).padStart(2, "0");
@@ -23,21 +29,23 @@ export function clock(date) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
 export function instant(text) {
   if (!text) return "–";
   const date = new Date(text);
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return day === today() ? clock(date) : `${day} ${clock(date)}`;
+  return dayOf(date) === dayOf(new Date()) ? clock(date) : `${dayOf(date)} ${clock(date)}`;
 }
 
-function today() {
-  const now = new Date();
-  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+// The whole instant, for titles: with the date, and the zone of the browser.
+export function fullInstant(text) {
+  const date = new Date(text);
+  const zone = -date.getTimezoneOffset();
+  const offset = `${zone < 0 ? "-" : "+"}${two(Math.floor(Math.abs(zone) / 60))}:${two(Math.abs(zone) % 60)}`;
+  return `${dayOf(date)} ${clock(date)} ${offset}`;
 }
 
-export function ago(text, now = Date.now()) {
-  return text ? `${duration(Math.max(0, (now - Date.parse(text)) / 1000))} ago` : "–";
-}
+export const secondsBetween = (begin, end) => (Date.parse(end) - Date.parse(begin)) / 1000;
 
 export function bytes(count) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
