@@ -33,6 +33,7 @@ _VERBS = {
     "next": ("taskloom.cli.control.next", "Show when jobs run next, soonest first.", "Watch"),
     "logs": ("taskloom.cli.control.logs", "Show the last log lines and prints of jobs.", "Watch"),
     "events": ("taskloom.cli.control.events", "Show what has happened in a running program.", "Watch"),
+    "top": ("taskloom.cli.control.top", "Show the jobs of a running program on a full screen.", "Watch"),
     "stack": ("taskloom.cli.control.stack", "Show where the runs of jobs are, with their stacks.", "Watch"),
     "history": ("taskloom.cli.history.history", "Show what has happened, also when no program runs.", "Watch"),
     "report": ("taskloom.cli.history.report", "Show again how the program ended, or that it was killed.", "Watch"),

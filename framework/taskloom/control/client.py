@@ -159,6 +159,10 @@ class Asked:
         """Close the connection. Idempotent."""
         self._call.close()
 
+    def abort(self) -> None:
+        """Let `answer`, which another thread has called, raise ConnectionLost at once."""
+        self._call.abort()
+
 
 def _answer(call: Call, deadline: float) -> dict[str, Any]:
     response = call.head(deadline)

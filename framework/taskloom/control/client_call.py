@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from socket import SHUT_RDWR
 from typing import Any
 
 import h11
@@ -74,6 +76,11 @@ class Call:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._socket.close()
+
+    def abort(self) -> None:
+        """Let another thread that waits for the answer raise ConnectionLost. It has to close the connection."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(SHUT_RDWR)
 
     def send(
         self, method: str, target: str, body: Mapping[str, Any] | None, headers: Mapping[str, str], deadline: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 
@@ -19,21 +18,16 @@ from taskloom.cli.control.common import (
     program_options,
 )
 from taskloom.cli.control.job_table import state_text
+from taskloom.cli.control.stack_frames import marked_frames, stack_head
 from taskloom.cli.echo import echo, echo_error, echo_json, echo_styled
 from taskloom.control.client import Connection
 from taskloom.control.reply_fields import Fields
 from taskloom.observe.terminal import has_styles
-from taskloom.text import measured, printable, printable_lines
+from taskloom.text import printable
 
 __all__ = ["stack"]
 
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
-# The standard library, and Taskloom itself, as a traceback names their files.
-_FOREIGN = re.compile(
-    r'File "(<frozen |[^"]*/lib(64)?/python3[^/"]*/(?!(site|dist)-packages/)'
-    r'|[^"]*/((site|dist)-packages|framework)/taskloom/)'
-)
-_FRAME = re.compile(r'\s*File "')
 
 
 @click.command(short_help="Show where the runs of jobs are, with their stacks.")
@@ -89,22 +83,8 @@ def _tell_none(connection: Connection, jobs: Sequence[str], labels: Sequence[str
 
 
 def _lines(run: Fields, *, is_styled: bool) -> list[str]:
-    age = run.number("poll_age")
-    polled = "" if age is None else f", last poll {measured(age)} ago"
-    worker = f" of worker {run.text('worker')} on {run.text('host')}" if run.has("host") else ""
-    process = f", in process {run.count('pid')}{worker} (runner: {run.text('runner')})" if run.has("pid") else ""
-    where = run.text("where") or "an unknown place"
-    head = printable(f"{run.text('run') or run.text('job')}: at {where}{polled}{process}")
-    return [f"{_BOLD}{head}{_PLAIN}" if is_styled else head, *_marked(run.text("text"), is_styled=is_styled)]
-
-
-def _marked(text: str, *, is_styled: bool) -> list[str]:
-    """Return the lines of a stack, with a mark before those of frames that belong to a task."""
-    lines, is_own = [], False
-    for line in printable_lines(text.rstrip("\n")).split("\n") if text.strip() else []:
-        is_frame = _FRAME.match(line) is not None
-        if is_frame:
-            is_own = _FOREIGN.search(line) is None
-        marked = f"{'>' if is_own and is_frame else ' '} {line}"
-        lines.append(f"{_BOLD}{marked}{_PLAIN}" if is_own and is_styled else marked)
-    return lines
+    head = stack_head(run)
+    frames = marked_frames(run.text("text"))
+    if not is_styled:
+        return [head, *(each.text for each in frames)]
+    return [f"{_BOLD}{head}{_PLAIN}", *(f"{_BOLD}{each.text}{_PLAIN}" if each.is_own else each.text for each in frames)]

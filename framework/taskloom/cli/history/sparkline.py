@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from taskloom.history.read_rows import RunEntry
-
-__all__ = ["sparkline"]
+__all__ = ["Timed", "sparkline"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 # For terminals without these characters; from the lowest to the highest as well.
@@ -22,7 +21,19 @@ _MARKS = {
 }
 
 
-def sparkline(runs: Sequence[RunEntry], *, is_plain: bool = False) -> str:
+class Timed(Protocol):
+    """A run, from the history or from a running program."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended; "" while it has not."""
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """How long it took, or several runs in the mean."""
+
+
+def sparkline(runs: Sequence[Timed], *, is_plain: bool = False) -> str:
     """Return a character for each run, oldest first.
 
     A run that succeeded is a bar, relative to the longest one of these runs. `is_plain`: in ASCII.
@@ -32,7 +43,7 @@ def sparkline(runs: Sequence[RunEntry], *, is_plain: bool = False) -> str:
     return "".join(_MARKS.get(run.outcome) or _bar(run, longest, bars) for run in runs)
 
 
-def _bar(run: RunEntry, longest: float, bars: str) -> str:
+def _bar(run: Timed, longest: float, bars: str) -> str:
     if run.outcome != "succeeded":
         return "~"  # an outcome of a later version
     share = max(0.0, run.mean_seconds or 0.0) / longest if longest > 0 else 0.0

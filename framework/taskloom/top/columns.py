@@ -1,0 +1,66 @@
+"""The widths of columns: what fits into a line, and what is left out first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Column", "widths"]
+
+GAP = 1
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    head: str
+    least: int
+    """It is left out rather than narrower."""
+    most: int
+    order: int
+    """Of two columns the one with the higher number is left out first. 0 is never left out."""
+    shrinks: int = 0
+    """The one with the higher number is shortened first, down to `least`; 0 is not shortened."""
+
+
+def widths(columns: Sequence[Column], wanted: Sequence[int], width: int) -> list[int]:
+    """Return the width of each column in a line of `width` cells; 0 for one that is left out.
+
+    `wanted`: what the cells of a column, and its head, would take.
+    """
+    found = [max(min(want, column.most), column.least) for column, want in zip(columns, wanted, strict=True)]
+    while True:
+        over = _total(found) - width
+        if over <= 0:
+            return found
+        leasts = [
+            min(size, column.least) if column.shrinks else size for column, size in zip(columns, found, strict=True)
+        ]
+        if _total(leasts) <= width or not _leave_one_out(columns, found):
+            return _shortened(columns, found, over)
+
+
+def _total(sizes: Sequence[int]) -> int:
+    shown = [size for size in sizes if size]
+    return sum(shown) + GAP * max(0, len(shown) - 1)
+
+
+def _leave_one_out(columns: Sequence[Column], found: list[int]) -> bool:
+    """Set the width of the least important column to 0; return False if none can be left out."""
+    order, place = max(
+        (column.order if size else 0, place) for place, (column, size) in enumerate(zip(columns, found, strict=True))
+    )
+    if order:
+        found[place] = 0
+    return order > 0
+
+
+def _shortened(columns: Sequence[Column], found: Sequence[int], over: int) -> list[int]:
+    """Return the widths after `over` cells were taken from the columns that can be shortened."""
+    sizes = list(found)
+    for place in sorted(range(len(columns)), key=lambda each: -columns[each].shrinks):
+        if columns[place].shrinks and sizes[place]:
+            taken = min(over, max(0, sizes[place] - columns[place].least))
+            sizes[place] -= taken
+            over -= taken
+    return sizes

@@ -1,0 +1,83 @@
+"""The last runs of each job, put together from answers that each have a part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from taskloom.cli.control.instants import read_instant
+from taskloom.control.reply_fields import Fields
+
+__all__ = ["PastRun", "RunBook", "past_run"]
+
+# For each job: those of a day, if it runs every five minutes.
+_MOST_RUNS = 300
+
+
+class PastRun(NamedTuple):
+    """One run, as far as it has come. Instants are seconds since the epoch."""
+
+    job: str
+    run: str
+    outcome: str
+    """"" while it has not ended."""
+    queued: float
+    due: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    mean_seconds: float | None = None
+    """How long it took."""
+    error: str = ""
+
+    @property
+    def begun(self) -> float:
+        """When it started, or was queued if it never did."""
+        return self.queued if self.started is None else self.started
+
+
+def past_run(run: Fields) -> PastRun:
+    """Return a run of an answer. Raises BadReply."""
+    return PastRun(
+        job=run.text("job"),
+        run=run.text("run"),
+        outcome=run.text("outcome"),
+        queued=read_instant(run.text("queued")) or 0.0,
+        due=read_instant(run.text("due")),
+        started=read_instant(run.text("started")),
+        ended=read_instant(run.text("ended")),
+        mean_seconds=run.number("seconds"),
+        error=run.text("error"),
+    )
+
+
+class RunBook:
+    """Keeps the last runs of each job. Used by one thread; what `of` returns does not change any more."""
+
+    def __init__(self, most: int = _MOST_RUNS) -> None:
+        self._most = most
+        self._jobs: dict[str, dict[str, PastRun]] = {}
+
+    def add(self, runs: Sequence[PastRun]) -> None:
+        """Take runs, the oldest first; one that is known already is replaced."""
+        for run in runs:
+            kept = self._jobs.setdefault(run.job, {})
+            kept[run.run] = run
+            if len(kept) > self._most:
+                del kept[next(iter(kept))]
+
+    def of(self, job: str) -> Sequence[PastRun]:
+        """Return the runs of a job, the oldest first."""
+        return tuple(self._jobs.get(job, {}).values())
+
+    def last(self, job: str, count: int) -> Sequence[PastRun]:
+        """Return the last `count` runs of a job, the oldest first."""
+        return tuple(islice(reversed(self._jobs.get(job, {}).values()), count))[::-1]
+
+    def keep(self, jobs: Sequence[str]) -> None:
+        """Forget all jobs but these."""
+        self._jobs = {job: self._jobs[job] for job in jobs if job in self._jobs}
+
+    def clear(self) -> None:
+        """Forget all runs: the program was started again."""
+        self._jobs = {}
