@@ -67,8 +67,12 @@ DOORWAYS = {
     "zoneinfo": "taskloom.calendars",
 }
 
-# Modules beside the doorway that may import a package, and why: a supervisor executes no other code of the house.
-EXEMPT = {(f"taskloom.worker.supervision.{name}", "time") for name in ("lease", "loop", "memory")}
+# Modules beside the doorway that may import a package, and why: a supervisor executes no other code of the house, and
+# textual draws what rich calls segments.
+EXEMPT = {
+    *((f"taskloom.worker.supervision.{name}", "time") for name in ("lease", "loop", "memory")),
+    ("taskloom.top.app", "rich"),
+}
 
 # All that the core may import of the standard library: nothing here has a thread, a clock or does I/O.
 PURE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -88,12 +88,19 @@ class TopApp(App[int], inherit_bindings=False):
     ]
 
     def __init__(
-        self, source: Source, *, settings: Path | None, has_colour: bool = True, is_ascii: bool = False
+        self,
+        source: Source,
+        *,
+        settings: Path | None,
+        has_colour: bool = True,
+        is_ascii: bool = False,
+        clock: Callable[[], Moment] | None = None,
     ) -> None:
         super().__init__(ansi_color=True)
+        self._clock = clock or _now
         self._settings = settings
         self._saved = load(settings)
-        self.board = Board(source, self._saved, _now())
+        self.board = Board(source, self._saved, self._clock())
         self._view = _Lines(has_colour=has_colour, is_ascii=is_ascii)
 
     def compose(self) -> ComposeResult:
@@ -111,7 +118,7 @@ class TopApp(App[int], inherit_bindings=False):
 
     def tick(self) -> None:
         """Take what has come, and draw."""
-        self.board.pass_time(_now())
+        self.board.pass_time(self._clock())
         self.board.accept(self.board.source.take())
         self.draw()
 

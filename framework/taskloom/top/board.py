@@ -107,10 +107,13 @@ class Board:
         if taken.report is not None:
             self.report = taken.report
             self.jobs, self.firings, self._shown = taken.report.jobs, (), None
+            self.program = self.program._replace(usage=None, alerts=())
             self.question = None
             self.open(Page.SUMMARY)
-        if taken.snapshot is not None and not self.chosen and self.shown_jobs:
-            self.choose(0)
+        # The first job, or another one if the chosen one is not shown any more. Not while a filter is typed: each
+        # letter would begin another log.
+        if taken.snapshot is not None and self.typed is None:
+            self.choose(self.cursor)
 
     def _accept_trouble(self, trouble: str | None) -> None:
         if trouble is None:
@@ -122,7 +125,7 @@ class Board:
         self.trouble = trouble
 
     def _has_told_of_restart(self) -> bool:
-        return self._notice is not None and "started again" in self._notice.text
+        return self.notice is not None and "started again" in self.notice.text
 
     def tell(self, text: str, *, is_bad: bool = False) -> None:
         """Show a sentence for a few seconds."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from taskloom.clock import mono
 from taskloom.control.client import Asked, Connection, ControlError, job_path
 from taskloom.control.client_errors import BadReply
-from taskloom.text import printable
+from taskloom.text import error_text, printable
 from taskloom.top.inbox import Inbox, Look, Report, Taken
 from taskloom.top.job_row import job_row
 from taskloom.top.log_reader import LogReader
@@ -76,7 +76,8 @@ class Feed:
             ("report", self._await_report),
         )
         self._threads = [
-            threading.Thread(target=body, name=f"taskloom-top-{name}", daemon=True) for name, body in bodies
+            threading.Thread(target=self._guarded, args=(body,), name=f"taskloom-top-{name}", daemon=True)
+            for name, body in bodies
         ]
 
     def __enter__(self) -> Feed:
@@ -128,6 +129,13 @@ class Feed:
 
     # -- the threads
 
+    def _guarded(self, body: Callable[[], None]) -> None:
+        """Say that a thread has failed: a traceback on the screen would be drawn over at once."""
+        try:
+            body()
+        except Exception as error:  # noqa: BLE001 - a bug of ours, or a lack of memory
+            self._inbox.put_notice(printable(f"the view has failed: {error_text(error)}; q leaves it"), is_bad=True)
+
     def _act(self) -> None:
         while (act := self._acts.get()) is not None and not self._is_over.is_set():
             try:
@@ -164,7 +172,9 @@ class Feed:
                 if isinstance(error, BadReply):
                     self._inbox.put_notice(printable(str(error)), is_bad=True)
             finally:
-                self._asked = None
+                asked, self._asked = self._asked, None
+                if asked is not None:
+                    asked.close()
 
     def _found(self) -> None:
         """Called by the poller when there is another start of the program, or a connection again."""

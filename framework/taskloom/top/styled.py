@@ -62,10 +62,12 @@ def fitted(text: str, width: int, mark: str = "…") -> str:
     size = cells(text)
     if size <= width:
         return text + " " * (width - size)
-    if width <= 0:
-        return ""
-    kept = next(wrapped(text, width - 1)) if width > 1 else ""
-    return kept + mark + " " * (width - 1 - cells(kept))
+    room = width - cells(mark)
+    if room < 0:
+        return " " * width
+    kept = next(wrapped(text, room)) if room else ""
+    kept = kept if cells(kept) <= room else ""  # one wide character in a single column
+    return kept + mark + " " * (room - cells(kept))
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:

@@ -132,6 +132,8 @@ def _line(state: Shown, row: Sequence[str], sizes: Sequence[int], width: int) ->
     place = [column.head for column in _COLUMNS].index("STATE")
     before = " " + _row(row[:place], sizes[:place]) + " " * GAP
     own = fitted(row[place], sizes[place])
+    if cells(before) + cells(own) >= width:
+        return (Span(_cut(before + own, width)),)
     after = _cut(" " * GAP + _row(row[place + 1 :], sizes[place + 1 :]), max(0, width - cells(before) - cells(own)))
     return (Span(before), Span(own, state.style), Span(after))
 
