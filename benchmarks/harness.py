@@ -98,6 +98,8 @@ class Row:
     tiny: int
     is_pinned: bool = False
     """Whether to use only one processor: if threads pass work to each other, a second one only adds noise."""
+    most_rounds: int = 1000
+    """For a row whose rounds take long: all of them are to take at most two minutes."""
 
     def case(self, name: str) -> Case:
         """Return the case with this name."""
@@ -151,6 +153,7 @@ def _row_files() -> dict[int, Path]:
 
 def measure(row: Row, rounds: int, times: int) -> Measured:
     """Measure every case of the row, round by round."""
+    rounds = min(rounds, row.most_rounds)
     measured = Measured(row, times, rounds)
     for case in row.cases:
         if case.needs and find_spec(case.needs) is None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
-import sysconfig
-import time
-from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from statistics import median
 
 from harness import Case, Claim, Figures, Role, Row
 from jobfiles import job_file
-from meters import process_tree, pss_mib, wait_until
+from programs import TASKLOOM, measure_program
 
 JOBS = 10
-# The time for what a program does after it has printed that it is ready.
-SETTLING_SECONDS = 0.3
 
 RAW_THREADS = f"""
 import signal, threading
@@ -70,52 +61,16 @@ def idle():
 """
 
 
-def _measure(times: int, command: Sequence[str | Path], *, cwd: Path | None = None) -> Figures:
-    figures = [_measure_once(command, cwd) for _ in range(times)]
-    return {name: median(each[name] for each in figures) for name in figures[0]}
-
-
-def _measure_once(command: Sequence[str | Path], cwd: Path | None) -> Figures:
-    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as program:
-        try:
-            _wait_until_up(program)
-            processes = process_tree(program.pid)
-            memory, threads = pss_mib(processes), sum(map(_threads, processes))
-            asked = time.perf_counter()
-            program.send_signal(signal.SIGTERM)
-            program.wait()
-            wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes[1:]))
-            gone = time.perf_counter() - asked
-        finally:
-            program.kill()
-    return {"gone_ms": gone * 1e3, "mib": memory, "processes": len(processes), "threads": threads}
-
-
-def _wait_until_up(program: subprocess.Popen[bytes]) -> None:
-    # Either it prints that it is ready, or (the product) every job has logged its first number.
-    assert program.stdout is not None
-    said = program.stdout.readline()
-    if not said:
-        raise RuntimeError("the program ended by itself")
-    time.sleep(SETTLING_SECONDS)
-
-
-def _threads(pid: int) -> int:
-    with suppress(FileNotFoundError):
-        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
-    return 0
-
-
 def taskloom(times: int) -> Figures:
     with job_file(JOBS) as path:
-        figures = _measure(times, [Path(sysconfig.get_path("scripts")) / "taskloom", "run", path])
+        figures = measure_program(times, [TASKLOOM, "run", path])
     if figures["threads"] <= JOBS:
         raise RuntimeError("not every job was running when it was measured")
     return figures
 
 
 def _python(times: int, code: str) -> Figures:
-    return _measure(times, [sys.executable, "-c", code])
+    return measure_program(times, [sys.executable, "-c", code])
 
 
 def raw_threads(times: int) -> Figures:
@@ -136,7 +91,7 @@ def dramatiq(times: int) -> Figures:
     with TemporaryDirectory() as folder:
         (Path(folder) / "idle_actors.py").write_text(DRAMATIQ)
         command = [sys.executable, "-m", "dramatiq", "-p", "1", "-t", str(JOBS), "idle_actors"]
-        return _measure(times, command, cwd=Path(folder))
+        return measure_program(times, command, cwd=Path(folder))
 
 
 ROW = Row(

@@ -7,25 +7,24 @@ of the run, which the limit does not have.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Condition
 from typing import Any
 
+from dask_processes import dask_cluster
 from harness import Case, Figures, Limit, Role, Row
 from process_task import Waiter
 
-from taskloom import Event, EventName, Job, JobHandle, Scheduler
+from taskloom import Event, EventName, Job, JobHandle, Outcome, Scheduler
 
 WORKERS = 4
 # The size that only tests the benchmark itself.
 TINY, TINY_WORKERS = 4, 2
 # Only a failure takes longer.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 120.0
 
 
 async def _echo(text: str) -> str:
@@ -39,38 +38,30 @@ class _Counted:
         self._changed = Condition()
         self._kind = kind
         self._count = 0
+        self._failed = ""
         scheduler.listen(self._hear)
 
     def _hear(self, event: Event) -> None:
-        if event.event is self._kind:
-            with self._changed:
+        with self._changed:
+            if event.event is self._kind:
                 self._count += 1
-                self._changed.notify_all()
+            if event.event is EventName.ENDED and event.outcome is not Outcome.CANCELLED:
+                self._failed = f"{event.run} has {event.outcome}: {event.error}"
+            self._changed.notify_all()
 
     def wait_for(self, count: int) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._count >= count, PATIENCE_SECONDS):
+            self._changed.wait_for(lambda: self._failed or self._count >= count, PATIENCE_SECONDS)
+            if self._failed:
+                raise RuntimeError(self._failed)
+            if self._count < count:
                 raise TimeoutError(f"{self._count} of {count} runs: {self._kind.value}")
 
 
-@contextmanager
-def _cluster(runs: int) -> Iterator[tuple[str, Any]]:
+def _cluster(runs: int) -> AbstractContextManager[tuple[str, Any]]:
     """A cluster with a slot for each run; its address and a client."""
-    # Here, so that the case is reported as skipped where Dask is not installed.
-    from distributed import Client, LocalCluster
-
     workers = TINY_WORKERS if runs == TINY else WORKERS
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=-(-runs // workers),
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster.scheduler_address, set_as_default=False) as client,
-    ):
-        yield cluster.scheduler_address, client
+    return dask_cluster(workers, -(-runs // workers))
 
 
 def runs_on_cluster(times: int) -> Figures:
@@ -174,4 +165,5 @@ ROW = Row(
     full=200,
     quick=40,
     tiny=TINY,
+    most_rounds=2,
 )

@@ -10,7 +10,7 @@ import pytest
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, event_of, running, show
 from tests.support.random_jobs import in_process
 
-from taskloom.core.events import EventName
+from taskloom.core.events import Event, EventName
 from taskloom.core.inputs import RunEnded
 from taskloom.core.lost_runs import LONGEST_SECONDS
 from taskloom.core.model import How, JobSpec, JobState, Outcome
@@ -123,7 +123,8 @@ def test_firings_are_missed_until_the_release(overlap: Overlap) -> None:
     blocked = stage.advance(25)
     after = show(stage.advance(5))
 
-    assert [each.data["why"] for each in blocked if getattr(each, "event", "") is EventName.MISSED] == ["blocked"] * 2
+    missed = [each for each in blocked if isinstance(each, Event) and each.event is EventName.MISSED]
+    assert [each.data["why"] for each in missed] == ["blocked"] * 2
     assert after == ["queued a#2", "StartRun a#2"]
 
 
@@ -249,8 +250,8 @@ def test_a_shutdown_cancels_the_restart_of_a_lost_run() -> None:
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_the_loss_of_an_essential_job_stops_everything_only_if_no_restart_follows(is_restarted: bool) -> None:
-    policies = {"restart": ON_FAILURE} if is_restarted else {}
-    stage = running(make_job("a", essential=True, **policies), make_job("b"))
+    restart = ON_FAILURE if is_restarted else RestartPolicy()
+    stage = running(make_job("a", essential=True, restart=restart), make_job("b"))
 
     found = show(stage.lost("a#1", 30))
 

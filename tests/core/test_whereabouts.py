@@ -93,6 +93,16 @@ def test_a_run_that_is_abandoned_meanwhile_is_placed_no_more() -> None:
     assert [*stage.placed("a#1"), *stage.unreachable("a#1"), *stage.reachable("a#1")] == []
 
 
+def test_a_run_that_is_abandoned_while_it_is_unreachable_is_reachable_no_more() -> None:
+    stage = running(make_job("a", daemon=True, within=1.0))
+    stage.unreachable("a#1")
+    stage.stop("a")
+    stage.advance(1)
+    stage.stack_captured("a#1")
+
+    assert stage.reachable("a#1") == []
+
+
 def test_a_stop_of_an_unreachable_run_goes_on_as_usual() -> None:
     stage = running(make_job("a", within=4.0))
     stage.unreachable("a#1")

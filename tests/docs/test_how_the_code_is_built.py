@@ -22,7 +22,8 @@ MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
 NOT_NAMES = {
     "0.2", "200ms", "ctx.wait(self.interval)", "interval", "interval: 200ms", "launch  succeeded after 1.0 s",
     "logger", "nc", "params", "pydantic_core", "python docs/generate.py", "run(ctx)", "runner: process", "socat",
-    "TASKLOOM_KILL_CYCLES=2000", "TASKLOOM_SOAK_SECONDS=600", "dask", "taskloom run", "taskloom stop web", "taskloom why", "taskloom.tasks",
+    "TASKLOOM_KILL_CYCLES=2000", "TASKLOOM_SOAK_SECONDS=600", "dask", "taskloom run", "taskloom stop web",
+    "taskloom why", "taskloom.tasks",
 }  # fmt: skip
 
 TOKENS = sorted(set(re.findall(r"`([^`\n]+)`", FENCED.sub("", PAGE))) - NOT_NAMES)

@@ -46,6 +46,18 @@ def test_a_folded_row_takes_up_later_firings_of_its_minute() -> None:
     assert gone == [rows[3]]
 
 
+def test_a_folded_row_keeps_no_more_of_the_place_than_all_its_runs_had() -> None:
+    places = [("node1", "w1", 7), ("node1", "w2", 8), ("node1", "w1", 7)]
+    rows = [
+        run_row("tick", number, NOW + number, host=host, worker=worker, pid=pid)
+        for number, (host, worker, pid) in enumerate(places)
+    ]
+
+    (row,), _ = fold(rows)
+
+    assert (row["host"], row["worker"], row["pid"]) == ("node1", None, None)
+
+
 def test_a_damaged_value_counts_as_nothing() -> None:
     damaged: Any = [{"counters": [1]}, {"counters": {"beats": "x"}}, {"folded": 2, "folded_seconds": None}]
     rows = [run_row("tick", number, NOW + number, **columns) for number, columns in enumerate(damaged)]

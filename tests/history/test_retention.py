@@ -263,6 +263,16 @@ def test_events_of_a_folded_run_that_are_not_about_its_way_stay(database: Databa
     assert events == ["unresponsive"]
 
 
+def test_a_folded_row_has_the_place_that_all_its_runs_had(database: Database, clock: HandClock) -> None:
+    rows = [run_row("tick", n, NOW - HOUR + n, host="node1", worker="w1", pid=1000 + n) for n in range(60)]
+    write_runs(database, rows)
+
+    pruned(database, clock)
+
+    folded = runs_of(database)[0]
+    assert (folded.folded > 1, folded.host, folded.worker, folded.pid) == (True, "node1", "w1", None)
+
+
 def test_the_events_of_a_run_are_found_by_their_time_and_not_among_all_of_the_start(tmp_path: Path) -> None:
     with database_at(tmp_path / "h.sqlite") as database, database.begin() as connection:
         plan = connection.execute(

@@ -346,6 +346,26 @@ def test_a_job_that_was_skipped_because_of_a_replica_is_not_woken_by_the_removal
     assert check(history) == []
 
 
+def test_a_reload_may_wake_a_skipped_job_that_the_stop_it_causes_skips_again() -> None:
+    """Found in a random history: without its schedule, the essential job that had failed fails for good."""
+    essential = make_job("e", essential=True, schedule=Schedule(every=3600.0, immediately=True))
+    waiting = make_job("d", after=[Dependency("x", Condition.STARTED), Dependency("b", Condition.FINISHED)])
+    other = make_job("b")
+
+    history = simulate(
+        [essential, other, waiting],
+        seconds=30,
+        script=[At(10, Reload((replace(essential, schedule=None), other, make_job("x"), waiting)))],
+        behaviours={"e": Behaviour.fails(2.0), "b": Behaviour.obeys(), "x": Behaviour.obeys()},
+    )
+
+    skipped = [
+        (event.job, event.reason.kind) for event in history.events if event.event is EventName.SKIPPED and event.reason
+    ]
+    assert skipped == [("d", ReasonKind.DEPENDENCY), ("e", ReasonKind.RELOAD), ("d", ReasonKind.ESSENTIAL)]
+    assert check(history) == []
+
+
 def test_every_event_name_is_known_to_the_checker() -> None:
     events = [event.value for event in EventName]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.random_jobs import in_process
 
+from taskloom.core.actions import Action
 from taskloom.core.events import Event
 from taskloom.core.inputs import RunReleased
 from taskloom.core.model import How
@@ -42,7 +43,7 @@ def changed(found: History, name: str, change: Change) -> History:
     steps: list[Step] = []
     is_done = False
     for step in found.steps:
-        actions = []
+        actions: list[Action] = []
         for action in step.actions:
             if not is_done and isinstance(action, Event) and action.event.value == name:
                 is_done = True

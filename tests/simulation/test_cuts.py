@@ -10,7 +10,7 @@ from tests.support.random_jobs import in_process
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import CLUSTER, JobSpec, Outcome, RunnerSpec
 from taskloom.core.policies import RestartPolicy, RestartWhen
-from taskloom.simulation import Plan, SimulationResult, Span, simulate_jobs
+from taskloom.simulation import Fault, Plan, SimulationResult, Span, simulate_jobs
 from taskloom.testing import make_job
 
 DAY = 86_400.0
@@ -91,6 +91,34 @@ def test_a_run_that_is_cut_off_and_killed_is_lost() -> None:
         losses += [each for each in named(events, EventName.ENDED) if each.run in kills]
 
     assert {each.outcome for each in losses} == {Outcome.LOST}
+
+
+def test_the_worker_that_comes_back_after_the_kill_of_a_hung_run_confirms_its_end() -> None:
+    many = replace(on_cluster(within=1.0), replicas=300)
+
+    _, events = simulated(many, seconds=100.0, cut=(("*", 1.0),), hangs=(Fault("train", 1.0),))
+
+    overdue = {each.run for each in named(events, EventName.STOP_OVERDUE)}
+    back = {each.run: each.mono for each in named(events, EventName.REACHABLE) if each.mono >= 101.0}
+    ends = {each.run: each for each in named(events, EventName.ENDED) if each.run in overdue}
+    assert back
+    assert {ends[run].mono - at for run, at in back.items()} == {0.0}
+    assert Outcome.ABANDONED not in {each.outcome for each in ends.values()}
+
+
+def test_the_crash_of_a_run_that_is_cut_off_is_heard_of_when_its_worker_is_back() -> None:
+    many = replace(on_cluster(), replicas=100)
+
+    _, events = simulated(many, seconds=100.0, cut=(("*", 1.0),), crashes=(Fault("train", 50.0),))
+
+    back = {each.run: each.mono for each in named(events, EventName.REACHABLE) if _was_cut_at(each, 50.0)}
+    ends = [each for each in named(events, EventName.ENDED) if each.run in back]
+    assert len(ends) == len(back) > 0
+    assert {(each.outcome, each.mono - back[str(each.run)]) for each in ends} == {(Outcome.FAILED, 0.0)}
+
+
+def _was_cut_at(event: Event, moment: float) -> bool:
+    return event.mono - (event.seconds or 0.0) < moment < event.mono
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -30,7 +30,7 @@ WHY = Reason(ReasonKind.USER, "enough")
 SHORT = Lease(ttl=2.0, grace=1.0, period=0.5, claim_wait=30.0)
 
 
-def spec_of(task: Callable[[Any], object], run: str, **changed: Any) -> dict[str, Any]:
+def spec_of(task: Callable[..., object], run: str, **changed: Any) -> dict[str, Any]:
     """Return what a program sends for a run of a task."""
     return {
         "version": __version__, "job": run.partition("#")[0], "run": run, "task": task.__name__, "attempt": 1,

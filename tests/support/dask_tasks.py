@@ -8,6 +8,8 @@ import signal
 import time
 from typing import Any
 
+from taskloom import TaskFailure
+
 
 def brief(ctx: Any) -> None:
     """Return at once."""
@@ -43,6 +45,16 @@ def chatty(ctx: Any) -> None:
 def bad(ctx: Any) -> None:
     """Fail."""
     raise ValueError("boom")
+
+
+class Refuses:
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise TaskFailure("the shelf is empty")
+
+    def run(self, ctx: Any) -> None:
+        """Is never called."""
 
 
 def tells_interval(ctx: Any) -> None:

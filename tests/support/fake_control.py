@@ -203,7 +203,8 @@ def job_status(job: str, state: str = "running", **fields: Any) -> dict[str, Any
         "attempt": 1, "restarts": 0, "missed": 0, "waits_for": None, "due_in": None, "next_firing": None,
         "failed": False, "marks": ["ready"] if state == "running" else [], "replica": 1, "labels": [],
         "poll_age": None, "worst_gap": 0.0, "wakeable": True, "would_meet_join": None, "counts": {},
-        "progress": None, "wrong": False, "paused": False, "paused_since": None, "held": None, "stopping_for": None, "stop_left": None, "within": 10.0,
+        "progress": None, "wrong": False, "paused": False, "paused_since": None, "held": None,
+        "stopping_for": None, "stop_left": None, "within": 10.0,
     }  # fmt: skip
     return known | fields
 

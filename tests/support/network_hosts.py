@@ -55,7 +55,7 @@ class NetworkHosts:
         self._run("-n", self._hub, "link", "set", f"v-{name}", "master", "bridge0")
 
     @contextmanager
-    def entered(self, name: str) -> Iterator[None]:
+    def inside_of(self, name: str) -> Iterator[None]:
         """Move the calling thread to a host, with all threads and processes that it starts there."""
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         there = os.open(_FOLDER / self._namespace(name), os.O_RDONLY)

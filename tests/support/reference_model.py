@@ -444,7 +444,7 @@ class ReferenceModel:
         lines: list[str] = []
         if follow_up == "retry":
             job.waits_for = "backoff"
-            # An abandoned run counts as healthy until it was abandoned, and after a lost one the delay counts from then.
+            # An abandoned run counts as healthy until it was abandoned. After a lost one the delay counts from then.
             ended = {"abandoned": job.abandoned_at, "lost": job.lost_at}.get(job.outcome, now)
             delay = job.next_delay(ended)
             self.set_due(job, "backoff", max(now, job.lost_at + delay) if job.outcome == "lost" else now + delay)

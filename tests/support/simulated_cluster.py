@@ -216,9 +216,10 @@ class FakeConnection:
         self.options = options
         self.listener = listener
         self.topics: list[str] = []
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop
 
     async def open(self, within: float) -> None:
+        self.loop = asyncio.get_running_loop()
         self.cluster.opened += 1
         self.cluster.is_opening.set()
         if self.cluster.failures:

@@ -104,7 +104,7 @@ class TcpProxy:
             await self._is_whole.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
             writers.append(far_writer)
-            ways = [asyncio.ensure_future(self._pump(*way)) for way in ((reader, far_writer), (far_reader, writer))]
+            ways = [asyncio.ensure_future(self._forward(*way)) for way in ((reader, far_writer), (far_reader, writer))]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -117,7 +117,7 @@ class TcpProxy:
             for each in writers:
                 each.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             if self._delay:
                 arrival = asyncio.Event()

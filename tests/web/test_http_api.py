@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -245,3 +247,33 @@ def test_without_clients_the_thread_sleeps(runtime_folder: None, monkeypatch: py
         assert client.request("GET", "/").status == 200
 
     assert ticks == []
+
+
+def test_a_forked_child_holds_no_connection(runtime_folder: None) -> None:
+    with running() as one, serving_page(one) as (client, listener):
+        stream, response = client.open("GET", "/v1/events?follow=true", token=ACT)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            listener.forget()
+            os.close(reader)
+            os.write(writer, str(len(own_sockets())).encode())
+            os._exit(0)
+        os.close(writer)
+        left = os.read(reader, 100)
+        os.close(reader)
+        os.waitpid(child, 0)
+        stream.close()
+        response.close()
+
+    assert left == b"1"  # the client's own end, which is in this process, too
+
+
+def own_sockets() -> list[str]:
+    """Return the TCP sockets of this process, by their inodes."""
+    tcp = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            links.append(str(entry.readlink()))
+    return [link for link in links if link.startswith("socket:[") and link[8:-1] in tcp]

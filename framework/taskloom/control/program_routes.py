@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 from taskloom import __version__
+from taskloom.clock import wall
 from taskloom.control.api_state import ApiState, Call
 from taskloom.control.exchange import Answer, Deferred, Reply
 from taskloom.control.job_view import is_wrong
@@ -49,6 +50,7 @@ def program(state: ApiState, _: Call) -> Answer:
             "python": _PYTHON,
             "start": info.start,
             "since": instant_text(info.since),
+            "now": instant_text(wall()),
             "paths": list(info.paths),
             "cwd": info.cwd,
             "command": masked_data(state.mask, list(info.command)),

@@ -324,6 +324,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "python": _TEXT,
             "start": _START,
             "since": _INSTANT,
+            "now": {**_INSTANT, "description": "What the clock of the program says."},
             "paths": _list(_TEXT),
             "cwd": _TEXT,
             "command": _list(_TEXT),

@@ -28,7 +28,6 @@ class PlaceKeeper:
         if before is None or (not run.is_process_known and place.pid):
             run.is_process_known = bool(place.pid)
             self._store.emit_run(EventName.PLACED, run, data=place._asdict())
-            self._store.mark_changed(run.job)
 
     def mark_unreachable(self, report: RunUnreachable) -> None:
         """Mark the run: it may still be executing. Only the first report counts until it is reachable again."""

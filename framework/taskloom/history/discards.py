@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from taskloom.history.ages import FUTURE_SECONDS
-from taskloom.history.folding import SINGLE_RUNS, fold
+from taskloom.history.folding import PLACE, SINGLE_RUNS, fold
 from taskloom.history.space import weight
 from taskloom.history.tables import events, log_tails, runs, starts
 
@@ -55,11 +55,17 @@ Key = tuple[float, str, str]
 FIRST: Key = (-math.inf, "", "")
 
 _KEY = (runs.c.queued_at, runs.c.start, runs.c.run)
-_FOLDED_COLUMNS = ("ended_at", "seconds", "folded", "folded_seconds", "counters")
+_FOLDED_COLUMNS = ("ended_at", "seconds", "folded", "folded_seconds", "counters", *PLACE)
 _READ_COLUMNS = (*_KEY, runs.c.job, runs.c.replica, runs.c.attempt, runs.c.instant, runs.c.is_unrecorded)
 _TIMES = ("queued_at", "started_at", "ready_at", "ended_at")
 _READ_TIMES = (runs.c.started_at, runs.c.ready_at, runs.c.ended_at, runs.c.outcome)
-_READ_SUMS = (runs.c.seconds, runs.c.folded, runs.c.folded_seconds, runs.c.counters)
+_READ_SUMS = (
+    runs.c.seconds,
+    runs.c.folded,
+    runs.c.folded_seconds,
+    runs.c.counters,
+    *(runs.c[column] for column in PLACE),
+)
 
 
 class Discarded(NamedTuple):

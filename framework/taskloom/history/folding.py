@@ -3,7 +3,7 @@
 A job that fires ten times a second would fill its history with a million rows a day that all say the same. A folded row
 is the first row of its minute, and stands for all: it begins with the first and ends with the last of them. `folded` is
 how many runs it stands for, `folded_seconds` how long they took together, and `seconds` how long the longest took, so
-that an outlier stays visible; their counters are added up.
+that an outlier stays visible; their counters are added up. Its place is the one that all of them had.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["SINGLE_RUNS", "Folded", "fold", "is_foldable"]
+__all__ = ["PLACE", "SINGLE_RUNS", "Folded", "fold", "is_foldable"]
 
 MINUTE = 60.0  # seconds
 
 SINGLE_RUNS = 20
 """The latest runs of each job are never folded, and never deleted."""
+
+PLACE = ("host", "worker", "pid")
+"""The columns of the place of a run that executed elsewhere."""
 
 Row = Mapping[str, Any]
 
@@ -79,6 +82,7 @@ def _together(carrier: Row, row: Row) -> Row:
         "folded": _runs(carrier) + _runs(row),
         "folded_seconds": _seconds(carrier) + _seconds(row),
         "counters": _added(carrier["counters"], row["counters"]),
+        **{column: carrier.get(column) if carrier.get(column) == row.get(column) else None for column in PLACE},
     }
 
 

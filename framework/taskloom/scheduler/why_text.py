@@ -28,7 +28,7 @@ from taskloom.scheduler.why_words import (
     sentence,
     verb,
 )
-from taskloom.text import duration, first_of, plural, rough, size
+from taskloom.text import duration, first_of, plural, printable, rough, size
 
 __all__ = ["MISSED_CAUSES", "explain"]
 
@@ -250,7 +250,7 @@ class _Paragraph:
         if where is not None:
             process = f", process {where.pid}" if where.pid else ""
             on = "was executing" if run.outcome is not None else "runs" if run.started_ago is not None else "is placed"
-            yield f"It {on} on {where.host} (worker {where.worker}{process})"
+            yield printable(f"It {on} on {where.host} (worker {where.worker}{process})")
         if run.unreachable_ago is not None:
             yield "Its runner waits for its worker, and takes it as lost if nothing is heard for too long"
         if found is None:

@@ -31,14 +31,24 @@ _STUCK_STEPS_PER_JOB = 100
 class _FakeRun:
     """One run, as the scheduler sees it."""
 
-    __slots__ = ("behaviour", "cancelled_at", "ends_at", "error", "is_cancel_requested", "is_hung", "name", "spec")
+    __slots__ = (
+        "behaviour",
+        "cancelled_at",
+        "ends_at",
+        "error",
+        "is_cancel_requested",
+        "is_hung",
+        "is_killed",
+        "name",
+        "spec",
+    )
 
     def __init__(self, name: str, spec: JobSpec, behaviour: RunBehaviour) -> None:
         self.name, self.spec, self.behaviour = name, spec, behaviour
         # None if it has ended, or will not end by itself.
         self.ends_at: float | None = None
         self.error: ErrorInfo | None = None
-        self.is_cancel_requested = self.is_hung = False
+        self.is_cancel_requested = self.is_hung = self.is_killed = False
         self.cancelled_at = 0.0
 
 
@@ -161,12 +171,15 @@ class Simulator:
     def _kill(self, action: actions.KillRun) -> None:
         """End a run that did not stop in time. TERM ends none: how a program takes it is not known."""
         run = self._runs[action.run]
-        run.ends_at = None
+        run.ends_at, run.is_killed = None, True
         if self._cuts.is_cut(run.name):
             self._cuts.kill(run.name)
-            return
+        else:
+            self._engine.answer(self._end_of_killed(run))
+
+    def _end_of_killed(self, run: _FakeRun) -> inputs.RunEnded:
         error = ErrorInfo(KILLED, f"SIGKILL after {measured(self.now.mono - run.cancelled_at)}", "", is_explained=True)
-        self._engine.answer(inputs.RunEnded(run.name, How.KILLED, error, was_requested=True, callback_ran=False))
+        return inputs.RunEnded(run.name, How.KILLED, error, was_requested=True, callback_ran=False)
 
     def _release(self, action: actions.ReleaseRun) -> None:
         self._runs.pop(action.run).ends_at = None  # it may be lost before its end
@@ -187,6 +200,8 @@ class Simulator:
 
     def _resume(self, run: _FakeRun) -> None:
         """Go on with a run whose worker has come back: it may have ended meanwhile, or has to stop now."""
+        if run.name in self._runs and run.is_killed:
+            self._engine.process(self._end_of_killed(run))
         if run.name not in self._runs or run.is_hung:
             return
         if run.ends_at is not None and run.ends_at <= self.now.mono:
@@ -203,8 +218,9 @@ class Simulator:
 
     def _crash(self, crash: Fault) -> None:
         for run in self._affected("crash", crash):
-            run.error = _CRASHED
-            self._end(run)
+            run.error, run.ends_at = _CRASHED, self.now.mono
+            if not self._cuts.is_cut(run.name):
+                self._end(run)
 
     def _hang(self, hang: Fault) -> None:
         for run in self._affected("hang", hang):
@@ -221,7 +237,7 @@ class Simulator:
         return found
 
     def _report_unresponsive(self, run: _FakeRun) -> None:
-        if run.spec.watchdog is not None and run.name in self._runs:
+        if run.spec.watchdog is not None and run.name in self._runs and not self._cuts.is_cut(run.name):
             self._engine.process(inputs.RunUnresponsive(run.name, run.spec.watchdog.after))
 
     # -- the end

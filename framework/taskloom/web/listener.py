@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,16 @@ class Tls(NamedTuple):
 
     certificate: str
     key: str
+
+    def check(self) -> None:
+        """Raise OSError, of which ssl.SSLError is one, if they cannot be used: no file, not its key, a password."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key, password=_no_password)
+
+
+def _no_password() -> str:
+    """Return what no key has as its password; without it, the terminal would be asked for one."""
+    return ""
 
 
 class _SleepingServer(uvicorn.Server):
@@ -117,11 +128,16 @@ class HttpListener:
         return self._is_ended.wait(seconds)
 
     def forget(self) -> None:
-        """Close its socket in a forked child, where its thread does not exist."""
+        """Close its sockets in a forked child, where its thread does not exist: clients would wait for the child."""
         try:
             self._socket.close()
         except OSError:
             pass  # a task has closed it
+        for connection in list(self._server.server_state.connections):
+            try:
+                os.close(connection.transport.get_extra_info("socket").fileno())
+            except (OSError, AttributeError):
+                pass  # it is ending at this moment
 
     def _main(self, failed: Callable[[BaseException], object]) -> None:
         try:

@@ -15,9 +15,11 @@ from taskloom.core.endings import How
 from taskloom.core.run_reports import RunEnded, RunPlaced, RunReleased, RunStarted, RunStartFailed
 from taskloom.runners.binding import TaskReference
 from taskloom.runners.dask import attachment
-from taskloom.runners.dask.connection import CallFailed
+from taskloom.runners.dask.connection import CallFailed, Connection, Listener
+from taskloom.runners.dask.options import Cluster
 from taskloom.runners.dask.protocol.messages import Command
 from taskloom.runners.dask.protocol.placement import Placement
+from taskloom.sync.latch import Latch
 
 INSTALLED = TaskReference("taskloom_plugins.countdown", "Countdown", {}, "taskloom_plugins.countdown.Countdown")
 LEASE = {"ttl": 3.0, "grace": 1.0, "period": 1.0}
@@ -338,3 +340,22 @@ def test_a_lost_run_is_released_when_its_worker_confirms_the_end(dask: DaskBench
     assert isinstance(end, RunEnded)
     assert (end.how, len(gone)) == (How.LOST, 1)
     assert dask.kinds() == [RunPlaced.__name__, RunStarted.__name__, RunEnded.__name__, RunReleased.__name__]
+
+
+def test_a_cancel_does_not_wait_for_the_import_of_dask(dask: DaskBench) -> None:
+    imported = Latch()
+    connect = dask.runner._connect
+
+    def connect_slowly(cluster: Cluster, listener: Listener) -> Connection:
+        imported.wait(SOON)
+        return connect(cluster, listener)
+
+    dask.runner._connect = connect_slowly
+    handle = dask.start()
+    dask.cancel(handle)
+
+    end = dask.end(handle)
+    imported.open()
+
+    assert isinstance(end, RunEnded)
+    assert end.how is How.NOT_ENTERED

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support import dask_tasks as tasks
@@ -18,9 +19,9 @@ from tests.support.dask_program import SHORT, SOON, WHY, FakeWorker, WorkerProgr
 from taskloom import __version__
 from taskloom.core.endings import How
 from taskloom.core.run_reports import RunEnded, RunStarted, RunStartFailed
-from taskloom.runners.dask import on_worker
+from taskloom.runners.dask import child_run, on_worker
 from taskloom.runners.dask.protocol.messages import Command, CommandKind
-from taskloom.runners.dask.reports import ProcessSeen
+from taskloom.runners.dask.reports import ProcessSeen, RunReportElsewhere, encode
 from taskloom.runners.gauges import Progress
 from taskloom.runners.wire import Gauged, Logged, Polled, StackAnswer
 
@@ -123,7 +124,7 @@ def test_a_signal_term_and_a_kill_reach_the_processes(program: WorkerProgram) ->
 
     assert program.report(ended, RunEnded).error.message == "SIGTERM"
     assert program.report(signalled, RunEnded).error.message == "SIGUSR1"
-    assert program.report(killed, RunEnded).error.message == "SIGKILL: the program has killed it"
+    assert program.report(killed, RunEnded).error.message == "SIGKILL"
 
 
 @pytest.mark.long
@@ -326,3 +327,34 @@ def test_an_exception_in_the_agent_ends_its_runs_and_the_session_gets_another_on
     for child in shell._children.values():
         assert child.handle is not None
         assert child.handle.join(SOON)
+
+
+@pytest.mark.parametrize("struck", [RunStarted, RunEnded, RunStartFailed])
+def test_a_run_whose_report_is_struck_by_an_exception_ends_and_frees_its_slot(
+    program: WorkerProgram, monkeypatch: pytest.MonkeyPatch, struck: type
+) -> None:
+    def strike(report: RunReportElsewhere) -> dict[str, Any]:
+        if isinstance(report, struck):
+            raise MemoryError("struck")
+        return encode(report)
+
+    monkeypatch.setattr(child_run, "encode", strike)
+    changed = {"qualname": "missing"} if struck is RunStartFailed else {}
+
+    execution, verdict = program.begin(spec_of(tasks.polite, RUN, **changed))
+    if struck is RunEnded:
+        program.waits(execution)
+        program.cancel(execution)
+
+    assert verdict.result(SOON) == "ended"
+    program.gone(execution)
+    assert program.request().entries == ()
+
+
+def test_what_the_constructor_of_a_task_raises_is_reported_as_it_is(program: WorkerProgram) -> None:
+    execution, _ = program.begin(spec_of(tasks.Refuses, RUN))
+
+    error = program.report(execution, RunStartFailed).error
+    program.gone(execution)
+
+    assert error.message == "the shelf is empty"

@@ -12,7 +12,7 @@ import click
 from taskloom.cli.resources import needed
 from taskloom.diagnostics import quoted
 from taskloom.observe.terminal import is_terminal
-from taskloom.text import error_text, kind_of
+from taskloom.text import kind_of
 
 if TYPE_CHECKING:
     from taskloom.cli.program.control import ProgramControl
@@ -75,12 +75,15 @@ class ProgramWeb:
         )
         tls = Tls(setting.cert, setting.key) if setting.cert else None
         try:
-            self._listener = HttpListener(setting.host, setting.port, app, tls=tls)
+            if tls is not None:
+                tls.check()
         except OSError as error:  # ssl.SSLError is one
-            what = f"certificate {quoted(setting.cert)} and key {quoted(setting.key)}" if tls is not None else ""
-            is_file = bool(what) and (kind_of(error) == "SSLError" or error.filename is not None or not error.errno)
-            message = f"cannot use {what}" if is_file else f"cannot serve the web page at {setting}"
-            raise click.UsageError(f"{message}: {error_text(error)}") from None
+            what = f"certificate {quoted(setting.cert)} with key {quoted(setting.key)}"
+            raise click.UsageError(f"cannot use {what}: {_reason(error)}") from None
+        try:
+            self._listener = HttpListener(setting.host, setting.port, app, tls=tls)
+        except OSError as error:
+            raise click.UsageError(f"cannot serve the web page at {setting}: {_reason(error)}") from None
         self._tokens = tokens
         control.announce_page(self._listener.url, str(tokens.act_file))
 
@@ -114,3 +117,7 @@ class ProgramWeb:
         """Close the listener in a forked child."""
         if self._listener is not None:
             self._listener.forget()
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror.lower() if error.strerror else str(error)

@@ -273,6 +273,7 @@ class JobEvents:
         else:
             self._check_expected(fact)
             within, model.has_essential_failed = model.stop_within, True
+            self._starts.wake_others()  # a reload may have woken them and caused this stop
         for job in model.jobs.values():
             if job.run is None and job.is_pending:
                 self._commands.skip(job, fact.reason)

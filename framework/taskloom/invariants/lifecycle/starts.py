@@ -123,8 +123,8 @@ class Starts:
             del self._wakeable[job.spec.name]
             self.arm(job)
 
-    def _wake_others(self) -> None:
-        """Wake those whose wait goes on, until nothing changes any more."""
+    def wake_others(self) -> None:
+        """Wake those of which no event told, until nothing changes any more: their wait goes on, or a stop ends it."""
         model, before = self._model, -1
         while before != len(self._wakeable):
             before = len(self._wakeable)
@@ -137,7 +137,7 @@ class Starts:
         """Continue with the jobs whose dependencies are satisfied now, and report those with an impossible one."""
         model = self._model
         if self._wakeable:
-            self._wake_others()
+            self.wake_others()
         # Replicas have equal dependencies: each change of what they wait for is evaluated once for all of them.
         states: dict[tuple[Dependency, ...], str] = {}
         for changed in list(model.changed):

@@ -242,7 +242,8 @@ class Attachment:
 
     async def _open(self, session: str, within: float) -> tuple[Attached, Connection]:
         """Return a new connection, and who is there. Raises CannotAttach."""
-        connection = self._connect(self._cluster, self)
+        # The first one imports Dask, which takes seconds on a busy machine: a cancel must not wait for that.
+        connection: Connection = await self._thread.call_elsewhere(self._connect, self._cluster, self)
         self._connection = connection
         self._crew.begin()
         DASK_LOGS.put = self._log_later

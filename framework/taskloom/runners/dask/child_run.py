@@ -147,20 +147,30 @@ class ChildRun:
         if isinstance(report, RunStarted):
             self.see_at = -inf  # the agent takes the report, and then sees that this is due
         if isinstance(report, RunEnded | RunStartFailed):
-            self.see_at = inf
-            self.log.tell_dropped()
-            self._report(self._explained(report))
-            self._send(ExecutionGone(self._execution))
+            self._end(report)
         elif not isinstance(report, RunPlaced | RunUnreachable | RunReachable | RunReleased):  # of runs elsewhere
             self._report(report)
+
+    def _end(self, end: RunEnded | RunStartFailed) -> None:
+        """Report the end.
+
+        Even if an exception strikes here, the agent hears that nothing is left: else it would wait for ever.
+        """
+        self.see_at = inf
+        try:
+            self.log.tell_dropped()
+        finally:
+            try:
+                self._report(self._explained(end))
+            finally:
+                self._send(ExecutionGone(self._execution))
 
     def _explained(self, end: RunEnded | RunStartFailed) -> RunEnded | RunStartFailed:
         """Return the end with what only this host knows about its error."""
         error = end.error
         if error is None:
             return end
-        # What the constructor of a task raises is reported as it is.
-        if isinstance(end, RunStartFailed) and (error.is_explained or _is_missing(error)):
+        if isinstance(end, RunStartFailed) and (_is_refused(error) or _is_missing(error)):
             installed = f"; installed tasks there: {self._place.installed}" if _is_missing(error) else ""
             message = f"{error.message} (on {self._place.interpreter}{installed})"
             return end._replace(error=replace(error, message=message))
@@ -170,6 +180,12 @@ class ChildRun:
 
     def _report(self, report: RunReportElsewhere) -> None:
         self._send(ExecutionReported(self._execution, encode(report)))
+
+
+def _is_refused(error: ErrorInfo) -> bool:
+    """Return whether this host refuses the start. What the constructor of a task raises has a traceback."""
+    by_us = error.message.startswith("cannot execute the run: ") or not error.traceback.startswith("Traceback ")
+    return error.is_explained and by_us
 
 
 def _is_missing(error: ErrorInfo) -> bool:

@@ -105,6 +105,32 @@ class ClusterThread:
         """Call the function at a monotonic second."""
         return self._loop.call_at(when, self._guard, function, arguments)
 
+    async def call_elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the function on a thread of its own, and return its result: it may take long, such as an import.
+
+        If this is cancelled, the thread ends when the function does; the end of the program does not wait for it.
+        """
+        done: asyncio.Future[Any] = self._loop.create_future()
+
+        def pass_on(error: BaseException | None, result: Any) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(result)
+            else:
+                done.set_exception(error)
+
+        def call() -> None:
+            try:
+                result = function(*arguments)
+            except BaseException as error:  # noqa: BLE001 - for the one that waits
+                self.post(pass_on, error, None)
+            else:
+                self.post(pass_on, None, result)
+
+        threading.Thread(target=call, name="taskloom-dask-import", daemon=True).start()
+        return await done
+
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()

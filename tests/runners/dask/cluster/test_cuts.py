@@ -1,4 +1,7 @@
-"""Cables between the parts of a cluster are cut for 4, 15 and 60 seconds, on one machine by a proxy.
+"""Cables between the parts of a cluster are cut for a while, on one machine by a proxy.
+
+The cuts are shorter than the ttl of the lease, longer than ttl + grace, and so long that the run is lost: usually a few
+seconds with a short lease, and 4, 15 and 60 s with the tests marked `partition`.
 
 A proxy confirms to both sides what it does not pass on, so Dask notices less than with a real cut: the lease alone
 decides. tests/runners/dask/cluster/test_partitions.py does the same between hosts.
@@ -26,11 +29,38 @@ from taskloom.testing.runner_tasks import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
-# So that 4 s are less than the ttl, 15 s are more than ttl + grace, and 60 s are more than ttl + grace + 10 s.
-TTL, GRACE, PERIOD = 6.0, 1.0, 1.0
-LEASE = lease_of(TTL, GRACE, PERIOD)
-CUTS = (4.0, 15.0, 60.0)
 SLACK_SECONDS = 3.0
+
+
+class Terms(NamedTuple):
+    """A lease, and the seconds of the cuts."""
+
+    ttl: float
+    grace: float
+    period: float
+    short: float
+    """Less than ttl - period, which is left at least when the cut begins."""
+    middle: float
+    """More than ttl + grace."""
+    long: float
+    """More than ttl + grace + 10 s."""
+
+    @property
+    def lease(self) -> dict[str, float]:
+        return lease_of(self.ttl, self.grace, self.period)
+
+    @property
+    def stop(self) -> float:
+        """Until when a run that is cut off has ended there, from the begin of the cut."""
+        return self.ttl + self.grace + SLACK_SECONDS
+
+    @property
+    def cuts(self) -> tuple[float, float, float]:
+        return self.short, self.middle, self.long
+
+
+SCALED = Terms(5.0, 1.0, 1.0, short=2.0, middle=9.0, long=18.0)
+REAL = Terms(6.0, 1.0, 1.0, short=4.0, middle=15.0, long=60.0)
 
 
 class Cut(NamedTuple):
@@ -46,11 +76,23 @@ class Cut(NamedTuple):
         return list(self.bench.ends(self.run))
 
 
+@pytest.fixture(params=[SCALED, pytest.param(REAL, marks=pytest.mark.partition)], ids=["scaled", "real"])
+def terms(request: pytest.FixtureRequest) -> Terms:
+    found: Terms = request.param
+    return found
+
+
 @pytest.fixture
-def cables() -> Iterator[dict[float, TcpProxy]]:
+def cables(terms: Terms) -> Iterator[dict[float, TcpProxy]]:
     """A cable for each cut."""
     with ExitStack() as stack:
-        yield {seconds: stack.enter_context(TcpProxy()) for seconds in CUTS}
+        yield {seconds: stack.enter_context(TcpProxy()) for seconds in terms.cuts}
+
+
+@pytest.fixture
+def cable() -> Iterator[TcpProxy]:
+    with TcpProxy() as made:
+        yield made
 
 
 def until(second: float) -> None:
@@ -58,7 +100,7 @@ def until(second: float) -> None:
     wait_until(lambda: False, max(0.0, second - mono()))
 
 
-def judge(cuts: list[Cut]) -> None:
+def judge(terms: Terms, cuts: list[Cut]) -> None:
     """Cut all cables at once, repair each at its time, and check what happens to each run."""
     short, middle, long = cuts
     for cut in cuts:
@@ -68,16 +110,16 @@ def judge(cuts: list[Cut]) -> None:
     short.cable.heal()
     # The lease has ended there, whatever is known here.
     for cut in (middle, long):
-        assert cut.marks.await_stop(began + TTL + GRACE + SLACK_SECONDS - mono()) < began + TTL + GRACE + SLACK_SECONDS
-        since = cut.bench.await_report(cut.run, RunUnreachable, TTL + SLACK_SECONDS).since
-        assert began - PERIOD - SLACK_SECONDS < since < began + SLACK_SECONDS
+        assert cut.marks.await_stop(began + terms.stop - mono()) < began + terms.stop
+        since = cut.bench.await_report(cut.run, RunUnreachable, terms.ttl + SLACK_SECONDS).since
+        assert began - terms.period - SLACK_SECONDS < since < began + SLACK_SECONDS
     until(began + middle.seconds)
     assert middle.ends() == []
     middle.cable.heal()
-    _judge_short(short)
-    _judge_middle(middle)
-    lost = long.bench.await_lost(long.run, TTL + GRACE + 10.0 + SLACK_SECONDS)
-    assert lost.stopped_by < began + TTL + GRACE + SLACK_SECONDS + (mono() - began)
+    _judge_short(terms, short)
+    _judge_middle(terms, middle)
+    lost = long.bench.await_lost(long.run, terms.stop + 10.0)
+    assert lost.stopped_by < began + terms.stop + (mono() - began)
     until(began + long.seconds)
     long.cable.heal()
     long.bench.await_true(long.run.handle.is_gone, "the lost run is gone")
@@ -86,26 +128,25 @@ def judge(cuts: list[Cut]) -> None:
         assert len(cut.ends()) == 1, cut
 
 
-def _judge_short(cut: Cut) -> None:
+def _judge_short(terms: Terms, cut: Cut) -> None:
     """The lease has survived."""
     seen = mono()
-    cut.bench.await_true(lambda: cut.marks.second() > seen, "the run that was cut off for 4 s still executes")
+    cut.bench.await_true(lambda: cut.marks.second() > seen, "the run with the short cut still executes")
     assert cut.ends() == []
     cut.bench.cancel(cut.run)
-    assert cut.bench.await_end(cut.run, SLACK_SECONDS + 2 * PERIOD) == RunEnded(
-        cut.run.id, How.RETURNED, None, True, False
-    )
+    end = cut.bench.await_end(cut.run, SLACK_SECONDS + 2 * terms.period)
+    assert end == RunEnded(cut.run.id, How.RETURNED, None, True, False)
 
 
-def _judge_middle(cut: Cut) -> None:
+def _judge_middle(terms: Terms, cut: Cut) -> None:
     """Its end is known again before it would have been lost."""
-    end = cut.bench.await_end(cut.run, SLACK_SECONDS + 3 * PERIOD)
+    end = cut.bench.await_end(cut.run, SLACK_SECONDS + 3 * terms.period)
     assert end.how is not How.LOST, end
     assert cut.bench.reports_about(cut.run, RunReachable) != []
 
 
 def test_a_worker_that_is_cut_off(
-    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy]
+    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy], terms: Terms
 ) -> None:
     cluster: DaskCluster = make_cluster()
     for seconds, cable in cables.items():
@@ -118,23 +159,23 @@ def test_a_worker_that_is_cut_off(
         worker.await_ready()
     cuts = []
     for seconds, cable in cables.items():
-        bench = make_bench(cluster, lease=LEASE, workers=[f"w{seconds:g}"], patience=60.0)
+        bench = make_bench(cluster, lease=terms.lease, workers=[f"w{seconds:g}"], patience=60.0)
         cuts.append(Cut(seconds, cable, bench, *bench.enter(tasks.beat, f"cut-{seconds:g}")))
 
-    judge(cuts)
+    judge(terms, cuts)
 
 
 def test_a_program_that_is_cut_off(
-    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy]
+    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy], terms: Terms
 ) -> None:
     cluster = make_cluster("a")
     cuts = []
     for seconds, cable in cables.items():
         address = f"tcp://127.0.0.1:{cable.forward(cluster.port)}"
-        bench = make_bench(cluster, scheduler=address, lease=LEASE, patience=60.0)
+        bench = make_bench(cluster, scheduler=address, lease=terms.lease, patience=60.0)
         cuts.append(Cut(seconds, cable, bench, *bench.enter(tasks.beat, f"cut-{seconds:g}")))
 
-    judge(cuts)
+    judge(terms, cuts)
 
     # And each is whole again.
     for cut in cuts:
@@ -143,12 +184,11 @@ def test_a_program_that_is_cut_off(
 
 
 def test_a_run_on_a_slow_network_is_started_and_cancelled(
-    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy]
+    make_cluster: MakeCluster, make_bench: MakeBench, cable: TcpProxy
 ) -> None:
-    cable = cables[CUTS[0]]
     cluster = make_cluster("a")
     cable.delay(0.2)
-    bench = make_bench(cluster, scheduler=f"tcp://127.0.0.1:{cable.forward(cluster.port)}", lease=LEASE)
+    bench = make_bench(cluster, scheduler=f"tcp://127.0.0.1:{cable.forward(cluster.port)}", lease=SCALED.lease)
 
     run, marks = bench.enter(tasks.beat, "slow")
     bench.cancel(run)
@@ -158,12 +198,11 @@ def test_a_run_on_a_slow_network_is_started_and_cancelled(
 
 
 def test_a_program_whose_connections_are_reset_comes_back(
-    make_cluster: MakeCluster, make_bench: MakeBench, cables: dict[float, TcpProxy]
+    make_cluster: MakeCluster, make_bench: MakeBench, cable: TcpProxy
 ) -> None:
     """The scheduler forgets the tasks of a client that has gone; whatever becomes of the run, it starts once."""
-    cable = cables[CUTS[0]]
     cluster = make_cluster("a")
-    bench = make_bench(cluster, scheduler=f"tcp://127.0.0.1:{cable.forward(cluster.port)}", lease=LEASE)
+    bench = make_bench(cluster, scheduler=f"tcp://127.0.0.1:{cable.forward(cluster.port)}", lease=SCALED.lease)
     run, marks = bench.enter(tasks.beat, "reset")
 
     cable.reset()
@@ -171,6 +210,6 @@ def test_a_program_whose_connections_are_reset_comes_back(
 
     assert bench.ended(after).how is How.RETURNED
     bench.cancel(run)
-    bench.await_end(run, TTL + GRACE + 10.0 + SLACK_SECONDS)
-    marks.await_stop(TTL + GRACE + SLACK_SECONDS)
+    bench.await_end(run, SCALED.stop + 10.0)
+    marks.await_stop(SCALED.stop)
     assert len(marks.starts) == 1

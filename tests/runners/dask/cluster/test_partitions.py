@@ -37,7 +37,7 @@ def hosts(need_tool: Callable[[str], str]) -> Iterator[NetworkHosts]:
     ip = need_tool("ip")
     if not allows_hosts(ip):
         pytest.skip("LOUD: this machine allows no network namespaces; run it as root")
-    with NetworkHosts(ip, "program", "scheduler", "one", "two") as hosts, hosts.entered("program"):
+    with NetworkHosts(ip, "program", "scheduler", "one", "two") as hosts, hosts.inside_of("program"):
         yield hosts
 
 

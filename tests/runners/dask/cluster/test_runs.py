@@ -91,8 +91,8 @@ def test_nothing_stays_in_the_cluster_after_the_end(bench: ClusterBench, cluster
 def test_the_cancel_of_each_of_200_runs_is_seen_soon(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
     """`make bench`, row 18, measures it; this bound also holds on a busy machine."""
     cluster = make_cluster("a", "b", "c", "d", slots=LONG_JOBS // 4)
-    # A longer lease: the processors have enough to do with the starts.
-    bench = make_bench(cluster, lease=CALM_LEASE)
+    # A longer lease, and more patience: the processors have enough to do with the starts.
+    bench = make_bench(cluster, lease=CALM_LEASE, patience=100.0)
     runs = [bench.begin(tasks.see_cancel, f"long-{number}") for number in range(LONG_JOBS)]
     bench.await_true(lambda: all(marks.starts for _, marks in runs), "all runs were entered")
 

@@ -184,7 +184,7 @@ def test_commands_that_are_repeated_are_passed_on_once() -> None:
 def test_a_kill_kills() -> None:
     driven = Driven().started()
 
-    assert driven.request(KILL, stamp=None) == [KillChild("e1", "the program has killed it")]
+    assert driven.request(KILL, stamp=None) == [KillChild("e1", "")]
     assert driven.phase() == "ending"
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random, SystemRandom
 
 import pytest
 from tests.runners.dask.protocol.planted import Mutant, read_mutants
@@ -21,8 +22,10 @@ import taskloom
 ROOT = Path(__file__).resolve().parents[4]
 PACKAGE = Path(taskloom.__file__).parent / "runners" / "dask" / "protocol"
 MUTANTS = read_mutants()
-FOUND_SHARE = 0.95
-WALL_SECONDS = 300
+# The long test runs a random sample, or every one with TASKLOOM_MUTANTS=all.
+SAMPLE_SIZE, FOUND_SHARE = 60, 0.95
+# Reached only on a machine that is busy beyond measure: a mutant that loops for ever is ended by its CPU time.
+WALL_SECONDS = 900
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.module}: {mutant.name}")
@@ -44,15 +47,20 @@ def test_every_module_with_decisions_has_mutants() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(4 * WALL_SECONDS)
 def test_planted_bugs_are_found(child_env: dict[str, str], record_property: Callable[[str, object], None]) -> None:
+    seed = int(os.environ.get("TASKLOOM_SEED", SystemRandom().randrange(2**32)))
+    is_all = os.environ.get("TASKLOOM_MUTANTS") == "all"
+    chosen = MUTANTS if is_all else Random(seed).sample(MUTANTS, SAMPLE_SIZE)
+
     def survives(mutant: Mutant) -> bool:
         return look_for(mutant.module, mutant.number, child_env)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lives = list(pool.map(survives, MUTANTS))
+        lives = list(pool.map(survives, chosen))
 
-    survivors = [f"{mutant.module}: {mutant.name}" for mutant, is_alive in zip(MUTANTS, lives, strict=True) if is_alive]
-    record_property("told", f"planted bugs: {len(survivors)} of {len(MUTANTS)} survive: {survivors}")
-    assert len(survivors) <= len(MUTANTS) * (1 - FOUND_SHARE)
+    survivors = [f"{mutant.module}: {mutant.name}" for mutant, is_alive in zip(chosen, lives, strict=True) if is_alive]
+    found = len(chosen) - len(survivors)
+    record_property("told", f"planted bugs: {found} of {len(chosen)} found, seed {seed}, survivors {survivors}")
+    assert len(survivors) <= len(chosen) * (1 - FOUND_SHARE)
 
 
 @pytest.mark.long

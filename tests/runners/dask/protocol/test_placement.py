@@ -428,7 +428,7 @@ def test_a_worker_that_left_without_runs_is_forgotten() -> None:
 
 
 def test_a_run_that_is_placed_again_is_not_marked() -> None:
-    driven = Driven()
+    driven = Driven(worker("w1"), worker("w2"))
     driven.place()
     driven.claim(at=1.0)
     driven.give(Tick(), 21.0)
@@ -661,3 +661,15 @@ def test_what_is_unknown_changes_nothing(given: Any) -> None:
 
     assert driven.give(given) == []
     assert driven.placement.next_deadline() == inf
+
+
+def test_a_reply_of_another_session_says_nothing() -> None:
+    assert Driven().granted().hear(("gone", "e1", {}), session="t") == []
+
+
+def test_a_grant_is_not_taken_back_before_all_entries_are_read() -> None:
+    driven = Driven()
+    driven.place()
+    driven.claim()
+
+    assert others(driven.hear(seq=1, at=0.1, last=9)) == []

@@ -258,7 +258,7 @@ class Agent:
         elif command.kind in (CommandKind.CANCEL, CommandKind.URGENT, CommandKind.TERMINATE):
             self._pass_once(execution, command)
         elif command.kind == CommandKind.KILL:
-            self._kill(execution, "the program has killed it")
+            self._kill(execution, "")
 
     def _answer_claim(self, execution: _Execution, kind: str, now: float) -> None:
         if kind == CommandKind.GRANT and now < self._lease_end:

@@ -88,7 +88,10 @@ class CommandChild(NamedTuple):
 
 
 class KillChild(NamedTuple):
-    """Kill all processes of the execution. `why`: for its error, such as "the lease has ended"."""
+    """Kill all processes of the execution.
+
+    `why`: for its error, such as "the lease has ended"; "" if the program has asked for it.
+    """
 
     execution: str
     why: str

@@ -87,7 +87,7 @@ class Link:
         )  # fmt: skip
         return SendRequest(self.worker.address, request, within)
 
-    def settle(self, seq: int, agent: str) -> None:
+    def conclude(self, seq: int, agent: str) -> None:
         """The request was answered by `agent`, or failed: then `agent` is ""."""
         sent = self._in_flight.pop(seq, None)
         if sent is not None and agent and sent.agent == agent:
@@ -109,7 +109,7 @@ class Link:
         return self.applied - self._acknowledged
 
     @property
-    def is_needed(self) -> bool:
+    def is_in_use(self) -> bool:
         """Whether the agent must be asked from time to time."""
         if self.state is LinkState.SILENT:
             return True
@@ -131,7 +131,7 @@ class Link:
         self.outbox = Outbox()
         self._stamp, self._stamp_at, self._renewed_at = None, -inf, -inf
 
-    def hear(self, reply: Reply, newest_seq: int, now: float) -> bool:
+    def take_stamp(self, reply: Reply, newest_seq: int, now: float) -> bool:
         """Take over the stamp of a reply of the known agent; return whether it is news."""
         if self._stamp is not None and reply.stamp <= self._stamp:
             return False

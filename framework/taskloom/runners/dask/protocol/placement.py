@@ -141,7 +141,7 @@ class Placement:
         self._cluster = _Cluster.CONNECTED
         for link in self._all.links.values():
             link.unanswered_since = inf  # the requests were lost with the connection
-            if link.is_needed:
+            if link.is_in_use:
                 self._all.want(link)
 
     def _close(self, closed: SessionClosed, now: float) -> None:
@@ -225,10 +225,10 @@ class Placement:
         reply, seq = replied.reply, replied.seq
         if link is None or reply.session != self._session:
             return
-        link.settle(seq, reply.agent)
+        link.conclude(seq, reply.agent)
         if reply.agent != link.agent and not self._adopt(link, reply, seq, now):
             return
-        if link.hear(reply, self._seq, now):
+        if link.take_stamp(reply, self._seq, now):
             self._reach(link)
         if seq:
             # It begins after what this program has acknowledged, perhaps before it forgot this worker for a time.
@@ -272,10 +272,10 @@ class Placement:
         link = self._all.links.get(failed.address)
         if link is None:
             return
-        link.settle(failed.seq, "")
+        link.conclude(failed.seq, "")
         # Not at once: a request to a worker that is gone fails at once.
         again = now + min(_RETRY_SECONDS, self._lease.period)
-        if (link.is_needed or link.wants_request) and link.state is not LinkState.LEFT:
+        if (link.is_in_use or link.wants_request) and link.state is not LinkState.LEFT:
             key = ("sync", failed.address)
             self._deadlines.plan(key, min(self._deadlines.of(key), again))
 
@@ -283,7 +283,7 @@ class Placement:
 
     def _sync(self, address: str, now: float) -> None:
         link = self._all.links[address]
-        if link.is_needed or link.wants_request:
+        if link.is_in_use or link.wants_request:
             self._all.want(link)
 
     def _look_for_claims(self, _: str, now: float) -> None:
@@ -333,7 +333,7 @@ class Placement:
 
     def _keep_asking(self, link: Link, now: float) -> None:
         key = ("sync", link.worker.address)
-        if link.is_needed and link.state is not LinkState.LEFT and self._deadlines.of(key) == inf:
+        if link.is_in_use and link.state is not LinkState.LEFT and self._deadlines.of(key) == inf:
             self._deadlines.plan(key, now + self._lease.period)
 
     def _admit(self, now: float) -> None:
@@ -355,7 +355,7 @@ class Placement:
                 self._seq += 1
                 request = link.request(self._seq, now, expects=self._state is _Session.OPEN)
                 self._all.actions.append(request)
-            if link.is_needed or link.wants_request:
+            if link.is_in_use or link.wants_request:
                 self._deadlines.plan(("sync", address), now + self._lease.period)
 
 
