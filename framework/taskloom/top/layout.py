@@ -47,7 +47,7 @@ def _alerts(board: Board, width: int) -> list[Line]:
     """Return what is wrong with the program as a whole, or that it cannot be asked."""
     found = list(board.program.alerts)
     if board.trouble:
-        found = [f"{board.trouble}; trying again for {rough(board.away_seconds)}"]
+        found = [f"away for {rough(board.away_seconds)}, trying again: {board.trouble}"]
     if board.has_ended:
         found = [f"the program has ended; waiting for its next start for {rough(board.away_seconds)}"]
     style = Style.BAD if board.trouble and not board.has_ended else Style.WARN
