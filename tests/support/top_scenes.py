@@ -37,7 +37,7 @@ __all__ = [
     "names",
     "report_of",
     "run",
-    "settle",
+    "take_all",
     "texts",
 ]
 
@@ -122,7 +122,7 @@ class FakeSource:
     def choose_log(self, job: str | None) -> None:
         self.logs.append(job)
 
-    def look(self, look: Look | None) -> None:
+    def watch(self, look: Look | None) -> None:
         self.looks.append(look)
 
     def act(self, verb: str, job: str) -> None:
@@ -181,7 +181,7 @@ def drive(
     async def body() -> TopApp:
         app = TopApp(source, settings=settings, clock=lambda: NOW, **options)
         async with app.run_test(size=size) as pilot:
-            settle(app)
+            take_all(app)
             await pilot.pause()
             await steps(app, pilot)
         return app
@@ -189,7 +189,7 @@ def drive(
     return asyncio.run(body())
 
 
-def settle(app: TopApp) -> None:
+def take_all(app: TopApp) -> None:
     """Let the application take all that there is, and draw."""
     source = app.board.source
     assert isinstance(source, FakeSource)

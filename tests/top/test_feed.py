@@ -211,7 +211,7 @@ def test_a_stack_is_read_again_each_second_until_it_is_not_wanted() -> None:
     look = Look("stack", "web")
 
     with fake_program(answering(ANSWERS | {"/v1/stacks": stacks})) as fake, feeding(fake) as feed:
-        feed.look(look)
+        feed.watch(look)
         first = take_until(feed, lambda each: look in each.looks).looks[look]
         second = take_until(feed, lambda each: look in each.looks).looks[look]
 
@@ -227,7 +227,7 @@ def test_the_details_are_the_answer_to_why_and_the_declaration() -> None:
     look = Look("details", "web")
 
     with fake_program(answering(answers)) as fake, feeding(fake) as feed:
-        feed.look(look)
+        feed.watch(look)
         lines = take_until(feed, lambda each: look in each.looks).looks[look]
 
     shown = "\n".join(text_of(each).rstrip() for each in lines)

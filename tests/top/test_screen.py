@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.top_scenes import JOBS, drive, full, report_of, settle, texts
+from tests.support.top_scenes import JOBS, drive, full, report_of, take_all, texts
 from textual.pilot import Pilot
 
 from taskloom.top.app import TopApp
@@ -49,7 +49,7 @@ def test_the_screen_is_as_it_was(name: str, size: tuple[int, int], tmp_path: Pat
         for key in SCENES.get(name, []):
             await pilot.press(key)
         source.put(looks={Look("stack", "camera"): STACK})
-        settle(app)
+        take_all(app)
         await pilot.pause()
         shown["text"] = texts(app)
         (tmp_path / f"{name}.svg").write_text(app.export_screenshot(), "utf-8")

@@ -175,7 +175,7 @@ class TopApp(App[int], inherit_bindings=False):
             self._saved = self.board.remembered
             trouble = save(self._settings, self.board.remembered)
             if trouble:
-                self.board.tell(trouble, is_bad=True)
+                self.board.notify(trouble, is_bad=True)
 
 
 def _now() -> Moment:

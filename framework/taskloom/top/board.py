@@ -25,7 +25,7 @@ _NOTICE_SECONDS = 8.0
 
 
 class Page(Enum):
-    """What fills the screen."""
+    """The part of the view that fills the screen."""
 
     MAIN = "main"
     LOG = "log"
@@ -91,7 +91,7 @@ class Board:
         if taken.is_restarted:
             self.runs.clear()
             self.report = None
-            self.tell("the program was started again")
+            self.notify("the program was started again")
         if taken.snapshot is not None:
             self.program, self.jobs, self.firings = taken.snapshot
             self._shown = None
@@ -101,7 +101,7 @@ class Board:
             self.log.extend([LogLine("", "", "", remark)])
         self.log.extend(taken.lines)
         for notice in taken.notices:
-            self.tell(notice.text, is_bad=notice.is_bad)
+            self.notify(notice.text, is_bad=notice.is_bad)
         self._accept_trouble(taken.trouble)
         self._looked.update(taken.looks)
         if taken.report is not None:
@@ -121,13 +121,13 @@ class Board:
         if trouble and not self.trouble:
             self._trouble_since = self.now.mono
         elif self.trouble and not trouble and not self._has_told_of_restart():
-            self.tell("connected again")
+            self.notify("connected again")
         self.trouble = trouble
 
     def _has_told_of_restart(self) -> bool:
         return self.notice is not None and "started again" in self.notice.text
 
-    def tell(self, text: str, *, is_bad: bool = False) -> None:
+    def notify(self, text: str, *, is_bad: bool = False) -> None:
         """Show a sentence for a few seconds."""
         self._notice, self._notice_until = Notice(text, is_bad), self.now.mono + _NOTICE_SECONDS
 
@@ -206,7 +206,7 @@ class Board:
     def open(self, page: Page) -> None:
         """Show a page from its beginning."""
         self.page, self.scroll = page, 0
-        self.source.look(self._look)
+        self.source.watch(self._look)
 
     @property
     def looked(self) -> Sequence[Line] | None:

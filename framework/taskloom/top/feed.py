@@ -1,4 +1,4 @@
-"""The threads that ask and steer the program for the screen. What they learn goes into the inbox.
+"""The threads that ask and steer the program for the screen. Their answers go into the inbox.
 
 Each kind of question has a thread of its own, so that a program that is slow to answer one of them delays no other, and
 never the screen. They are daemon threads: a call that is under way at the end ends with the process.
@@ -31,7 +31,7 @@ _JOIN_SECONDS = 1.0
 
 
 class Source(Protocol):
-    """What the screen needs: the feed, or what a test has in its place. No method waits."""
+    """The source of all that the screen shows: the feed, or a fake one in tests. No method waits."""
 
     def take(self) -> Taken:
         """Return what has come since the last time."""
@@ -39,11 +39,11 @@ class Source(Protocol):
     def choose_log(self, job: str | None) -> None:
         """Give the log of this job from now on; None for that of all jobs."""
 
-    def look(self, look: Look | None) -> None:
+    def watch(self, look: Look | None) -> None:
         """Give the state of this once a second; None to end that."""
 
     def act(self, verb: str, job: str) -> None:
-        """Carry out a verb of the API on a job. What becomes of it is a notice."""
+        """Carry out a verb of the API on a job. Its result is a notice."""
 
     def hurry(self) -> None:
         """Ask the program now, and not at the next second."""
@@ -114,13 +114,13 @@ class Feed:
         """Give the log of this job from now on; None for that of all jobs."""
         self._log.choose(job)
 
-    def look(self, look: Look | None) -> None:
+    def watch(self, look: Look | None) -> None:
         """Give the state of this once a second; None to end that."""
         self._look = look
         self._looks.set()
 
     def act(self, verb: str, job: str) -> None:
-        """Carry out a verb of the API on a job. What becomes of it is a notice."""
+        """Carry out a verb of the API on a job. Its result is a notice."""
         self._acts.put(_Act(verb, job))
 
     def hurry(self) -> None:

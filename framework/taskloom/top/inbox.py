@@ -1,4 +1,4 @@
-"""What the threads of the feed bring, until the screen takes it ten times a second. Bounded, and counted if it is not.
+"""All that the threads of the feed bring, until the screen takes it ten times a second. Bounded: the rest is counted.
 
 Any thread may put; one takes. The lock is held for a few lines without I/O.
 """
@@ -53,14 +53,14 @@ class Report(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a screen wants to see again each second: `stack` or `details` of a job."""
+    """A page that is read again each second: the `stack` or the `details` of a job."""
 
     kind: str
     job: str
 
 
 class Taken(NamedTuple):
-    """What has come since the last time."""
+    """Everything that has come since the last time."""
 
     snapshot: Snapshot | None = None
     runs: Sequence[PastRun] = ()

@@ -1,4 +1,4 @@
-"""What the keys do. None acts on a job before the user has confirmed it, and to leave the screen stops no job."""
+"""The keys and their meaning. None acts on a job before the user has confirmed it, and none that leaves stops a job."""
 
 from __future__ import annotations
 
@@ -84,17 +84,17 @@ def _answer(board: Board, question: Question, character: str | None) -> None:
     board.question = None
     if character == "y":
         board.source.act(question.verb, question.job)
-        board.tell(f"{question.verb} {question.job} ...")
+        board.notify(f"{question.verb} {question.job} ...")
     else:
-        board.tell("nothing was done")
+        board.notify("nothing was done")
 
 
 def _ask(board: Board, verb: str, text: Callable[[JobRow], str]) -> None:
     job = board.chosen_job
     if job is None:
-        board.tell("there is no job here", is_bad=True)
+        board.notify("there is no job here", is_bad=True)
     elif board.trouble:
-        board.tell(f"cannot {verb} {job.name} while the program is away", is_bad=True)
+        board.notify(f"cannot {verb} {job.name} while the program is away", is_bad=True)
     else:
         board.question = Question(verb, job.name, text(job))
 
@@ -102,7 +102,7 @@ def _ask(board: Board, verb: str, text: Callable[[JobRow], str]) -> None:
 def _stop(board: Board) -> None:
     job = board.chosen_job
     if job is not None and job.state == "stopping":
-        board.tell(f"{job.name} is being stopped already; k shows its stack")
+        board.notify(f"{job.name} is being stopped already; k shows its stack")
         return
     _ask(board, "stop", lambda job: f"Stop {job.name}?{_limit(job)} It stays stopped until it is started.")
 
@@ -144,7 +144,7 @@ def _sort(board: Board) -> None:
     orders = list(SORTS)
     order = orders[(orders.index(board.remembered.sort) + 1) % len(orders)]
     board.change(sort=order, is_reversed=False)
-    board.tell(f"sorted by {order}" if order != "file" else "in the order of the job files")
+    board.notify(f"sorted by {order}" if order != "file" else "in the order of the job files")
 
 
 def _zoom(step: int) -> Callable[[Board], None]:
@@ -190,7 +190,7 @@ def _back(board: Board) -> None:
     elif board.remembered.filter:
         board.recalled = board.remembered.filter
         board.change(filter="")
-        board.tell("the filter is off; / brings it back")
+        board.notify("the filter is off; / brings it back")
 
 
 def _toggle_all_logs(board: Board) -> None:

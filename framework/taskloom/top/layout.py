@@ -176,7 +176,7 @@ def _asking() -> Line:
 
 def _timeline(board: Board, width: int) -> tuple[str, list[Line]]:
     size = max(3, width - _NAME_CELLS - 1)
-    head = line(Span(f"{'':<{_NAME_CELLS}} {axis(size, board.remembered.span)}", Style.HEAD))
+    head = line(Span(f"{fitted('', _NAME_CELLS)} {axis(size, board.remembered.span)}", Style.HEAD))
     lanes = [line(fitted(job.name, _NAME_CELLS), " ", *_lane(board, job.name, size)) for job in board.shown_jobs]
     return "timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length", [head, *lanes]
 

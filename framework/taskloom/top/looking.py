@@ -1,4 +1,4 @@
-"""What a screen about one job shows: its stack, or its details."""
+"""The lines of a page about one job: its stack, or its details."""
 
 from __future__ import annotations
 

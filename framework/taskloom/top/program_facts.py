@@ -18,7 +18,7 @@ __all__ = ["ProgramFacts", "Usage", "header", "program_facts"]
 
 
 class Usage(NamedTuple):
-    """What the process of the program uses."""
+    """The processor time and the memory of the program."""
 
     cpu: float | None
     """In percent of one processor, since it was last read; None the first time."""

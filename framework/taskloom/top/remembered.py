@@ -1,4 +1,4 @@
-"""What the screen remembers from one time to the next, in a file of the state folder."""
+"""The choices of the user that are kept from one time to the next, in a file of the state folder."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskloom.cli.control.instants import until
-from taskloom.text import rough
+from taskloom.text import measured, rough
 from taskloom.top.job_row import JobRow
 from taskloom.top.styled import Style
 
@@ -65,7 +65,7 @@ def _stopping(job: JobRow, passed: float) -> Shown:
     if "overdue" in job.marks or (limit is not None and since > limit):
         return Shown("■", f"STUCK for {rough(since)}", Style.BAD, 0)
     of = "" if limit is None else f" of {rough(limit)}"
-    return Shown("◐", f"stopping {since:.1f}s{of}", Style.WARN, 2)
+    return Shown("◐", f"stopping {measured(since).replace(' ', '')}{of}", Style.WARN, 2)
 
 
 def _running(job: JobRow, passed: float) -> Shown:

@@ -11,7 +11,7 @@ __all__ = ["Line", "Span", "Style", "cells", "fitted", "folded", "joined", "line
 
 
 class Style(StrEnum):
-    """What a part of a line is. The words of the line say the same, so that nothing is lost without colour."""
+    """The meaning of a part of a line. The words of the line say the same, so that nothing is lost without colour."""
 
     PLAIN = ""
     HEAD = "head"

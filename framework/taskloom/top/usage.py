@@ -1,4 +1,4 @@
-"""What the process of the program uses, as the kernel shows it. The API has no figures of the whole process."""
+"""Reads the processor time and the memory of the program from the kernel. The API has no figures of it."""
 
 from __future__ import annotations
 
