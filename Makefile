@@ -3,7 +3,7 @@
 # JOBS is one path, taken as it is written: blanks, quotes, $ and * are part of the name. ARGS is a list of arguments.
 
 .DEFAULT_GOAL := help
-.PHONY: run test libraries lint bench docs update clean help
+.PHONY: run test libraries browser lint bench docs update clean help
 
 # JOBS and ARGS count on make's command line alone: such short names may mean something else in an environment.
 JOBS = jobs/quickstart.yaml
@@ -31,6 +31,10 @@ test: ## run the tests (ARGS=... goes to pytest)
 libraries: ## test docs/client-libraries.md with real libraries and servers
 	@sh .ci/setup.sh libraries
 	@exec .venv/bin/python -m pytest -m libraries tests/libraries $(ARGS)
+
+browser: ## test the web page in Chromium, which has to be installed
+	@sh .ci/setup.sh browser
+	@exec .venv/bin/python -m pytest -m browser -n 0 tests/web/browser $(ARGS)
 
 lint: ## check style and types
 	@sh .ci/setup.sh lint

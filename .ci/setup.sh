@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv ready: sh .ci/setup.sh run|test|libraries|lint|bench|docs|hosts. PYTHON=... is the interpreter to use.
+# Makes .venv ready: sh .ci/setup.sh run|test|libraries|browser|lint|bench|docs|hosts. PYTHON=... is the interpreter to use.
 # This part finds a Python that is new enough, in words that the oldest shell and Python understand; the work is
 # done by setup_venv.py. Everything it says goes to stderr.
 set -eu

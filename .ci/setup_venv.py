@@ -33,6 +33,7 @@ WANTED = {
     "run": ".[history]",
     "test": ".[test]",
     "libraries": ".[test-libraries]",
+    "browser": ".[test-browser]",
     "lint": ".[dev]",
     "bench": ".[bench]",
     "docs": ".[docs]",

@@ -61,7 +61,7 @@ def test_the_built_in_tasks_are_found_with_their_distribution() -> None:
     [entry] = [entry for entry in catalog.entries() if entry.name == "countdown"]
     assert entry.distribution == "taskloom"
     assert entry.target == "taskloom_plugins.countdown:Countdown"
-    assert catalog.names("runner") == ["process", "thread"]
+    assert catalog.names("runner") == ["dask", "process", "thread"]
 
 
 def test_a_strangers_task_is_loaded_with_its_name_and_version(install: Install) -> None:
@@ -276,8 +276,8 @@ def test_a_runner_is_loaded_and_any_other_object_is_refused(install: Install) ->
     with pytest.raises(NotATask) as caught:
         catalog.load_runner("odd")
     assert str(caught.value).startswith("cannot use runner 'odd' of toy 1.0: <class 'toy_runners.Odd'> is not a class")
-    with pytest.raises(TaskNotFound, match="cannot find runner 'dask'; installed: local, odd, process, thread"):
-        catalog.load_runner("dask")
+    with pytest.raises(TaskNotFound, match="cannot find runner 'slurm'; installed: dask, local, odd, process, thread"):
+        catalog.load_runner("slurm")
 
 
 def test_a_given_catalog_offers_the_given_tasks() -> None:
@@ -288,7 +288,7 @@ def test_a_given_catalog_offers_the_given_tasks() -> None:
 
     assert catalog.names() == ["beat", "odd"]
     assert catalog.load("beat").shape.target is beat
-    assert catalog.names("runner") == ["process", "thread"]
+    assert catalog.names("runner") == ["dask", "process", "thread"]
     with pytest.raises(NotATask, match="cannot use task 'odd' of given: int 5 is neither"):
         catalog.load("odd")
     with pytest.raises(TaskNotFound, match="cannot find task 'countdown'; installed: beat, odd"):

@@ -70,7 +70,7 @@ def units(tmp_path: Path) -> Path:
     """The units, with a program that exists; for an older systemd with the type that the page names for it."""
     version = systemd_version()
     for name in ("taskloom.service", "taskloom.socket"):
-        text = (DEPLOY / name).read_text().replace("/opt/taskloom/bin/taskloom", sys.executable)
+        text = (DEPLOY / name).read_text().replace("/opt/taskloom/bin/taskloom", f'"{sys.executable}"')
         if version < NOTIFY_RELOAD:
             text = text.replace("Type=notify-reload", "Type=notify\nExecReload=kill -HUP $MAINPID")
         (tmp_path / name).write_text(text)

@@ -46,14 +46,19 @@ class WebProgram:
         self._file.write_text(textwrap.dedent(jobs), encoding="utf-8")
 
     def __enter__(self) -> Self:
-        self.process.wait_for("web page http://")
-        self.process.wait_for("/")
+        try:
+            self._wait_for_page()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _wait_for_page(self) -> None:
         while (found := _ADDRESS.search(self.process.output)) is None:
             self.process.wait_for("\n", self.process.output.count("\n") + 1)
         self.url, self.port = found[1], int(found[2])
         tokens = {file.suffix: file.read_text().strip() for file in (self.folder / "state" / "taskloom").glob("*token")}
         self.token, self.read_token = tokens[".token"], tokens[".read-token"]
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -182,7 +182,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
         "",
     ),
     ({"runner": "tread"}, ("runner",), INSTALLED.format("tread"), "did you mean 'thread'?"),
-    ({"runner": {"flask": None}}, ("runner",), INSTALLED.format("flask"), ""),
+    ({"runner": {"flask": None}}, ("runner",), INSTALLED.format("flask"), "did you mean 'dask'?"),
     ({"runner": []}, ("runner",), "cannot use [] as runner; expected the name of a runner, such as thread", ""),
     (
         {"runner": {"thread": {"reuse": True}}},

@@ -248,6 +248,13 @@ SETTINGS_TAKEN: dict[str, list[Any]] = {
         {"size": "16MiB"},
         {"url": "postgresql://h/d", "keep": 3600, "size": 4 << 20},
     ],
+    "http": [
+        "127.0.0.1:8080",
+        "localhost:0",
+        "[::1]:65535",
+        {"listen": "0.0.0.0:8443", "names": "jobs.example.org", "cert": "a.pem", "key": "b.pem"},
+        {"listen": "10.0.0.1:80", "names": ["a", "b.c"], "insecure": True},
+    ],
     "notify": [
         [],
         [{"command": ["tell", "-v"]}, {"webhook": "https://x/y", "secret": "z"}],
@@ -279,6 +286,16 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
         {"keep": "soon"},
         {"size": "big"},
         {"sise": "16MiB"},
+    ],
+    "http": [
+        8080,
+        "8080",
+        "127.0.0.1",
+        ":1",
+        "http://localhost:1",
+        {},
+        {"names": "a"},
+        {"listen": "localhost:1", "tls": 1},
     ],
     "notify": [
         True,

@@ -80,7 +80,7 @@ def test_the_page_of_a_job_resets_signals_and_runs_again(browser: Browser, progr
 
         page.goto(f"{program.url}#/job/program")
         ask(page, "signal", "program")
-        page.get_by_label("Signal").fill("HUP")
+        page.get_by_role("textbox", name="Signal").fill("HUP")
         confirm(page, "signal")
         page.get_by_role("log").get_by_text("got the signal").wait_for()
 
@@ -107,7 +107,7 @@ def test_the_words_of_a_refusal_are_shown_in_the_question(browser: Browser, prog
     with browser.page(f"{program.link}") as page:
         page.goto(f"{program.url}#/job/program")
         ask(page, "signal", "program")
-        page.get_by_label("Signal").fill("SIGNOTHING")
+        page.get_by_role("textbox", name="Signal").fill("SIGNOTHING")
         page.get_by_role("dialog").get_by_role("button", name="signal").click()
         page.get_by_role("dialog").get_by_role("alert").get_by_text("SIGNOTHING").wait_for()
 
@@ -151,7 +151,9 @@ def test_the_page_asks_for_its_token_and_keeps_it_for_the_tab_alone(browser: Bro
         page.get_by_role("button", name="Open").click()
         row(page, "counter").wait_for()
         assert program.token not in page.url
-        kept = page.evaluate("[sessionStorage.getItem('taskloom-token'), JSON.stringify(localStorage), document.cookie]")
+        kept = page.evaluate(
+            "[sessionStorage.getItem('taskloom-token'), JSON.stringify(localStorage), document.cookie]"
+        )
         assert kept[0] == program.token
         assert program.token not in kept[1] + kept[2]
     with browser.page(program.link) as page:

@@ -117,11 +117,17 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(browser: Browser, fo
         # It even has the token, which it cannot have.
         tried = page.evaluate(ATTACKS, [program.url, program.token])
         assert not [each for each in tried if each.startswith("read")]
-        page.evaluate("target => { document.forms[0].action = target; document.forms[0].submit(); }", f"{program.url}v1/jobs/good/stop")
+        page.evaluate(
+            "target => { document.forms[0].action = target; document.forms[0].submit(); }",
+            f"{program.url}v1/jobs/good/stop",
+        )
         page.wait_for_url(f"{program.url}v1/jobs/good/stop")
         framed = context.new_page()
         framed.goto(foreign)
-        framed.evaluate("target => { const frame = document.createElement('iframe'); frame.src = target; document.body.append(frame); }", program.url)
+        framed.evaluate(
+            "target => { const frame = document.createElement('iframe'); frame.src = target; document.body.append(frame); }",
+            program.url,
+        )
         framed.wait_for_timeout(500)
         assert not [frame for frame in framed.frames if frame.url == program.url and frame.locator("#app").count()]
 

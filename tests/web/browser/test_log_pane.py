@@ -15,7 +15,7 @@ JOBS = """\
 jobs:
   talker:
     task: command
-    params: {argv: [sh, -c, "i=0; while :; do i=$$((i+1)); echo line $$i of Talk; sleep 0.02; done"]}
+    params: {argv: [sh, -c, "i=0; while :; do i=$((i+1)); echo line $i of Talk; sleep 0.02; done"]}
 """
 
 
@@ -31,7 +31,7 @@ def page(browser: Browser, talk: WebProgram) -> Iterator[Page]:
     """The log of its job, which follows, and is longer than its pane."""
     with browser.page(talk.link) as found:
         found.goto(f"{talk.url}#/job/talker")
-        found.wait_for_function("document.querySelectorAll('.log .line').length > 100")
+        found.wait_for_function("() => document.querySelectorAll('.log .line').length > 100")
         yield found
 
 
@@ -46,7 +46,9 @@ def test_lines_come_in_order_and_the_end_is_seen(page: Page) -> None:
     page.wait_for_function("count => document.querySelectorAll('.log .line').length > count + 20", arg=first)
     numbers = [int(line.split()[1]) for line in lines(page) if line.endswith("of Talk")]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert page.evaluate("(box => box.scrollHeight - box.scrollTop - box.clientHeight < 8)(document.querySelector('.log'))")
+    assert page.evaluate(
+        "(box => box.scrollHeight - box.scrollTop - box.clientHeight < 8)(document.querySelector('.log'))"
+    )
 
 
 def test_a_reader_further_up_keeps_the_place_until_it_jumps_to_the_end(page: Page) -> None:
@@ -65,7 +67,9 @@ def test_a_reader_further_up_keeps_the_place_until_it_jumps_to_the_end(page: Pag
 
 def test_the_server_searches_and_the_matches_are_marked(page: Page) -> None:
     page.get_by_label("Search in the log").fill("7 of talk")
-    page.wait_for_function("() => [...document.querySelectorAll('.log .text')].every(each => /7 of Talk/.test(each.textContent))")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.log .text')].every(each => /7 of Talk/.test(each.textContent))"
+    )
     page.locator(".log mark").first.wait_for()
     assert {line.split()[1][-1] for line in lines(page)} == {"7"}
     page.get_by_label("Least level").select_option("error")

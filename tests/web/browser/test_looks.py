@@ -85,7 +85,7 @@ def test_the_keyboard_alone_is_enough(browser: Browser, program: WebProgram) -> 
         page.get_by_text("1 of 5 jobs").wait_for()
         page.keyboard.press("Escape")
         page.keyboard.press("ArrowDown")
-        page.wait_for_function("document.activeElement.textContent === 'counter'")
+        page.wait_for_function("() => document.activeElement.textContent === 'counter'")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
         before = program.job("counter")["run"]
         page.keyboard.press("r")
