@@ -160,12 +160,7 @@ def test_ctrl_c_and_signals_end_the_view_restore_the_terminal_and_stop_no_job(
 
     screen = scene.look()
     if isinstance(how, signal.Signals):
-        command = f"^{sys.executable} -P -m taskloom top --name looms$"
-        pids = subprocess.run(
-            ["pgrep", "-f", command], env=scene.env, capture_output=True, text=True, check=True, timeout=30
-        ).stdout.split()
-        ours = [int(pid) for pid in pids if _environment(int(pid)).get("HOME") == scene.env["HOME"]]
-        os.kill(ours[-1], how)
+        os.kill(_pid_of_view(scene.env), how)
     else:
         screen.press("C-c")
     left = screen.wait_for(f"code={code}.")
@@ -175,9 +170,20 @@ def test_ctrl_c_and_signals_end_the_view_restore_the_terminal_and_stop_no_job(
     assert scene.states()["count"] == "running"
 
 
-def _environment(pid: int) -> dict[str, str]:
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+def _pid_of_view(env: dict[str, str]) -> int:
+    """Return the process of the view of this test."""
+
+    def parts(file: Path) -> list[str]:
+        try:
+            return file.read_bytes().decode(errors="replace").split("\0")[:-1]
+        except OSError:  # it has just ended
+            return []
+
+    command, home = [*TASKLOOM, "top", "--name", "looms"], f"HOME={env['HOME']}"
+    for process in Path("/proc").glob("[0-9]*"):
+        if parts(process / "cmdline") == command and home in parts(process / "environ"):
+            return int(process.name)
+    raise AssertionError("the view does not run")
 
 
 def test_a_stop_is_confirmed_counted_and_its_stack_can_be_seen(scene: Scene) -> None:

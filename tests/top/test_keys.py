@@ -8,9 +8,10 @@ import pytest
 from tests.support.top_scenes import JOBS, NOW, PROGRAM, FakeSource, Scene, drive, full, job, report_of
 from textual.pilot import Pilot
 
+from taskloom.control.reply_fields import Fields
 from taskloom.top.app import TopApp
 from taskloom.top.board import Page
-from taskloom.top.inbox import Look, Notice
+from taskloom.top.inbox import Look, Notice, Report
 from taskloom.top.keyboard import KEYS, press
 from taskloom.top.log_buffer import LogLine
 from taskloom.top.remembered import Remembered, load
@@ -136,6 +137,12 @@ def test_the_report_of_a_stop_is_shown_and_stays_until_the_program_is_there_agai
     assert "waiting for its next start for 1h" in ended
     assert "countdown  finished  succeeded" in ended
     assert "the program was started again" in again
+
+
+def test_a_report_that_cannot_be_read_is_said_in_its_place() -> None:
+    scene = Scene(full().put(report=Report(Fields({"exit_code": "none", "jobs": []}), [])))
+
+    assert "cannot read the answer of the program" in scene.text()
 
 
 def test_a_lost_connection_is_said_times_stand_still_and_a_new_one_is_said_too() -> None:

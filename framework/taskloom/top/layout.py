@@ -195,10 +195,11 @@ def _summary(board: Board, width: int) -> tuple[str, list[Line]]:
     report = board.report.data if board.report is not None else Fields({})
     try:
         text = summary(stop_report_of(report), statuses_of(report), width, "…").rstrip("\n")
+        code = f" with exit code {report.count('exit_code')}"
     except BadReply as error:
-        text = str(error)
+        text, code = str(error), ""
     again = "; it was started again" if not board.trouble and board.program.state == "running" else ""
-    title = f"the program has ended with exit code {report.count('exit_code')}{again}"
+    title = f"the program has ended{code}{again}"
     return title, [line(each) for each in text.split("\n")]
 
 
