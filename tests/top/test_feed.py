@@ -26,8 +26,10 @@ from tests.support.fake_control import (
 
 from taskloom.clock import mono
 from taskloom.control.client import Connection
+from taskloom.control.reply_fields import Fields
 from taskloom.top.feed import Feed
 from taskloom.top.inbox import Inbox, Look, Notice, Taken
+from taskloom.top.job_row import job_row
 from taskloom.top.log_buffer import LogLine
 from taskloom.top.styled import text_of
 from taskloom.top.usage import UsageMeter
@@ -249,6 +251,28 @@ def test_the_report_of_the_stop_is_waited_for_from_the_beginning() -> None:
     assert taken.report is not None
     assert [each.name for each in taken.report.jobs] == ["web"]
     assert asked == ["/v1/stop?wait=true"]
+
+
+def test_the_report_is_asked_for_again_if_the_program_was_only_busy() -> None:
+    report = {"exit_code": 0, "reason": {"kind": "user", "text": ""}, "jobs": []}
+    busy = reply({"error": {"code": "busy", "message": "the program is busy"}}, 503)
+    answers = [busy, reply(report)]
+
+    def stop(connection: socket.socket, _: h11.Request) -> None:
+        connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
+
+    with fake_program(answering(ANSWERS, stop=stop)) as fake, feeding(fake) as feed:
+        taken = take_until(feed, lambda each: each.report)
+
+    assert taken.report is not None
+
+
+def test_whole_numbers_of_progress_have_all_their_digits() -> None:
+    progress = {"done": 3009, "total": 1_000_000, "unit": "rows"}
+
+    row = job_row(Fields(job_status("web", progress=progress)), 0.0)
+
+    assert (row.note, row.progress) == ("3009/1000000 rows", 0.003009)
 
 
 def test_the_usage_of_a_process_is_read_if_it_is_the_program_and_not_another_one(tmp_path: Path) -> None:

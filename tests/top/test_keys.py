@@ -145,7 +145,7 @@ def test_a_lost_connection_is_said_times_stand_still_and_a_new_one_is_said_too()
     scene.source.put_jobs(*JOBS)
     back = scene.take()
 
-    assert "pid 7 does not answer; trying again for 1m" in away
+    assert "away for 1m, trying again: pid 7 does not answer" in away
     assert "stopping 3.2s of 10s" in away
     assert "connected again" in back.text()
 

@@ -171,6 +171,10 @@ class Feed:
             except (ControlError, RecursionError) as error:
                 if isinstance(error, BadReply):
                     self._inbox.put_notice(printable(str(error)), is_bad=True)
+                # A program that is away is waited for by the poller; one that was only busy is asked again.
+                self._is_over.wait(_RETRY_SECONDS)
+                if not self._poller.is_away:
+                    self._report_wanted.set()
             finally:
                 asked, self._asked = self._asked, None
                 if asked is not None:

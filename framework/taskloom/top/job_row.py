@@ -10,6 +10,8 @@ from taskloom.text import measured, printable
 
 __all__ = ["JobRow", "job_row"]
 
+_MOST_WHOLE = 1e12
+
 
 class JobRow(NamedTuple):
     """A job at one moment. Times are in seconds; texts are printable."""
@@ -99,7 +101,12 @@ def _note(job: Fields) -> str:
     progress = job.object("progress")
     if progress.has("done"):
         total = progress.number("total")
-        of = "" if total is None else f"/{total:g}"
-        parts.append(f"{progress.number('done') or 0:g}{of} {progress.text('unit')}".rstrip())
+        of = "" if total is None else f"/{_number(total)}"
+        parts.append(f"{_number(progress.number('done') or 0.0)}{of} {progress.text('unit')}".rstrip())
     parts += [f"{name} {count}" for name, count in job.counts("counts")]
     return ", ".join(parts) or ("" if is_alive else job.text("reason"))
+
+
+def _number(value: float) -> str:
+    """Return a number with all digits if it is a whole one: `1000000`, and not `1e+06`."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < _MOST_WHOLE else f"{value:g}"

@@ -47,7 +47,7 @@ def _alerts(board: Board, width: int) -> list[Line]:
     """Return what is wrong with the program as a whole, or that it cannot be asked."""
     found = list(board.program.alerts)
     if board.trouble:
-        found = [f"{board.trouble}; trying again for {rough(board.away_seconds)}"]
+        found = [f"away for {rough(board.away_seconds)}, trying again: {board.trouble}"]
     if board.has_ended:
         found = [f"the program has ended; waiting for its next start for {rough(board.away_seconds)}"]
     style = Style.BAD if board.trouble and not board.has_ended else Style.WARN
@@ -174,11 +174,18 @@ def _asking() -> Line:
     return line(Span("asking the program ...", Style.DIM))
 
 
-def _timeline(board: Board, width: int) -> tuple[str, list[Line]]:
-    size = max(3, width - _NAME_CELLS - 1)
-    head = line(Span(f"{fitted('', _NAME_CELLS)} {axis(size, board.remembered.span)}", Style.HEAD))
-    lanes = [line(fitted(job.name, _NAME_CELLS), " ", *_lane(board, job.name, size)) for job in board.shown_jobs]
-    return "timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length", [head, *lanes]
+def _timeline(board: Board, width: int, room: int) -> list[Line]:
+    """Return the lanes that fit; those of a thousand jobs are not all drawn ten times a second."""
+    jobs, size = board.shown_jobs, max(3, width - _NAME_CELLS - 1)
+    board.scroll = max(0, min(board.scroll, len(jobs) - (room - 2)))
+    shown = jobs[board.scroll : board.scroll + max(0, room - 2)]
+    more = f"  (job {board.scroll + 1:,} of {len(jobs):,})" if len(shown) < len(jobs) else ""
+    title = f"timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length{more}  esc: back"
+    return [
+        line(Span(fitted(title, width), Style.HEAD)),
+        line(Span(f"{fitted('', _NAME_CELLS)} {axis(size, board.remembered.span)}", Style.HEAD)),
+        *(line(fitted(job.name, _NAME_CELLS), " ", *_lane(board, job.name, size)) for job in shown),
+    ]
 
 
 def _summary(board: Board, width: int) -> tuple[str, list[Line]]:
@@ -203,9 +210,12 @@ def _help(_board: Board, _width: int) -> tuple[str, list[Line]]:
                     line("To leave, by any key, never stops a job: the program runs on.")]  # fmt: skip
 
 
-_BODIES: dict[Page, Callable[[Board, int, int], list[Line]]] = {Page.MAIN: _main, Page.LOG: _log}
-_PAGES: dict[Page, Callable[[Board, int], tuple[str, Sequence[Line]]]] = {
+_BODIES: dict[Page, Callable[[Board, int, int], list[Line]]] = {
+    Page.MAIN: _main,
+    Page.LOG: _log,
     Page.TIMELINE: _timeline,
+}
+_PAGES: dict[Page, Callable[[Board, int], tuple[str, Sequence[Line]]]] = {
     Page.DETAILS: _details,
     Page.STACK: _stack,
     Page.SUMMARY: _summary,

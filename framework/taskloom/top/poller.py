@@ -38,7 +38,8 @@ class Poller:
         self._hurry = threading.Event()
         self._usage = UsageMeter()
         self._start = ""
-        self._is_away = True
+        self.is_away = True
+        """Whether the last question was not answered."""
         self._runs_since: float | None = None
         self._firings: list[Firing] = []
         self._firings_due = 0.0
@@ -60,7 +61,7 @@ class Poller:
             try:
                 period = self.poll()
             except (ControlError, RecursionError) as error:
-                self._is_away = True
+                self.is_away = True
                 self._inbox.put_trouble(printable(str(error)))
             self._hurry.wait(period)
 
@@ -80,8 +81,8 @@ class Poller:
         usage = self._usage.read(program.count("pid"), program.texts("command"), read_at)
         facts = program_facts(program, usage, now)
         self._inbox.put_snapshot(Snapshot(facts, jobs, self._firings), runs, is_restarted=is_restarted)
-        if self._is_away or is_restarted:
-            self._is_away = False
+        if self.is_away or is_restarted:
+            self.is_away = False
             self._on_found()
         is_stopping = facts.state != "running" or any(job.state == "stopping" for job in jobs)
         return _STOPPING_SECONDS if is_stopping else _PERIOD_SECONDS

@@ -10,7 +10,7 @@ from taskloom.cli.control.program_text import history_text, notification_lines, 
 from taskloom.control.reply_fields import Fields
 from taskloom.text import plural, printable, rough, size
 from taskloom.top.job_row import JobRow
-from taskloom.top.states import shown_state
+from taskloom.top.states import STUCK_RANK, shown_state
 from taskloom.top.styled import Line, Span, Style, cells, joined, line
 from taskloom.top.table import Moment
 
@@ -83,7 +83,7 @@ def cells_of(parts: Sequence[tuple[int, Line]]) -> int:
 
 
 def _counts(jobs: Sequence[JobRow], now: Moment) -> list[tuple[str, int, Style]]:
-    stuck = sum(shown_state(job, now.mono).words.startswith("STUCK") for job in jobs)
+    stuck = sum(shown_state(job, now.mono).rank == STUCK_RANK for job in jobs)
     counted = [
         ("running", sum(job.state == "running" for job in jobs), Style.GOOD),
         ("stopping", sum(job.state == "stopping" for job in jobs) - stuck, Style.WARN),

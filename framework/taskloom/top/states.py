@@ -9,7 +9,10 @@ from taskloom.text import measured, rough
 from taskloom.top.job_row import JobRow
 from taskloom.top.styled import Style
 
-__all__ = ["Shown", "shown_state"]
+__all__ = ["STUCK_RANK", "Shown", "shown_state"]
+
+STUCK_RANK = 0
+"""The rank of a run that is past its limit, and of nothing else."""
 
 _ENDS = {
     "succeeded": ("✓", Style.GOOD),
@@ -63,7 +66,7 @@ def _stopping(job: JobRow, passed: float) -> Shown:
     since = job.stopping_for + passed
     limit = None if job.stop_left is None else job.stopping_for + job.stop_left
     if "overdue" in job.marks or (limit is not None and since > limit):
-        return Shown("■", f"STUCK for {rough(since)}", Style.BAD, 0)
+        return Shown("■", f"STUCK for {rough(since)}", Style.BAD, STUCK_RANK)
     of = "" if limit is None else f" of {rough(limit)}"
     return Shown("◐", f"stopping {measured(since).replace(' ', '')}{of}", Style.WARN, 2)
 

@@ -12,7 +12,7 @@ from taskloom.cli.history.sparkline import sparkline
 from taskloom.top.columns import GAP, Column, widths
 from taskloom.top.job_row import JobRow
 from taskloom.top.run_book import PastRun
-from taskloom.top.states import Shown, shown_state
+from taskloom.top.states import STUCK_RANK, Shown, shown_state
 from taskloom.top.styled import Line, Span, Style, cells, fitted
 
 __all__ = ["LAST_RUNS", "SORTS", "Moment", "Table", "clock_text", "sorted_jobs", "table", "wants", "window"]
@@ -100,7 +100,7 @@ def table(
             str(state),
             job.number,
             _elapsed(job, now),
-            _progress(job),
+            _progress(job, state),
             _next(job, now),
             sparkline(last_runs(job.name, LAST_RUNS)),
             str(job.restarts),
@@ -150,7 +150,9 @@ def _next(job: JobRow, now: Moment) -> str:
     return "paused" if "paused" in job.marks else until(job.next_at - now.wall)
 
 
-def _progress(job: JobRow) -> str:
+def _progress(job: JobRow, state: Shown) -> str:
+    if state.rank == STUCK_RANK:
+        return "k: stack"
     if job.progress is None or not job.is_alive:
         return job.note
     full = round(job.progress * _BAR_CELLS)
