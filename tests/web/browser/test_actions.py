@@ -87,7 +87,7 @@ def test_the_page_of_a_job_resets_signals_and_runs_again(browser: Browser, progr
         page.goto(f"{program.url}#/job/nightly/history")
         page.locator("table.runs").get_by_text("succeeded").first.wait_for()
         before = program.job("nightly")["runs"]
-        page.locator(".history").get_by_role("button", name="start nightly").click()
+        page.locator(".history").get_by_role("button", name="run again nightly").click()
         confirm(page, "start")
         while program.job("nightly")["runs"] == before:
             pass
