@@ -87,6 +87,8 @@ def foreign() -> Iterator[str]:
 
 
 ATTACKS = """async ([target, token]) => {
+    const method = "POST", json = { "Content-Type": "application/json" }, mode = "no-cors", body = "{}";
+    const bearer = { Authorization: `Bearer ${token}` };
     const tried = [];
     const attempt = async (path, options) => {
         try {
@@ -96,14 +98,19 @@ ATTACKS = """async ([target, token]) => {
             tried.push("refused");
         }
     };
-    const body = "{}";
     await attempt("v1/jobs");
-    await attempt("v1/jobs", { mode: "no-cors", credentials: "include" });
-    await attempt("v1/jobs/good/stop", { method: "POST", mode: "no-cors", body });
-    await attempt("v1/jobs/good/stop", { method: "POST", body, headers: { "Content-Type": "application/json" } });
-    await attempt("v1/jobs/good/stop", { method: "POST", body, headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` } });
-    await attempt("v1/jobs", { headers: { Authorization: `Bearer ${token}` } });
+    await attempt("v1/jobs", { mode, credentials: "include" });
+    await attempt("v1/jobs/good/stop", { method, mode, body });
+    await attempt("v1/jobs/good/stop", { method, body, headers: json });
+    await attempt("v1/jobs/good/stop", { method, body, headers: { ...json, ...bearer } });
+    await attempt("v1/jobs", { headers: bearer });
     return tried;
+}"""
+SUBMIT = "target => { document.forms[0].action = target; document.forms[0].submit(); }"
+FRAME = """target => {
+    const frame = document.createElement("iframe");
+    frame.src = target;
+    document.body.append(frame);
 }"""
 
 
@@ -117,17 +124,11 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(browser: Browser, fo
         # It even has the token, which it cannot have.
         tried = page.evaluate(ATTACKS, [program.url, program.token])
         assert not [each for each in tried if each.startswith("read")]
-        page.evaluate(
-            "target => { document.forms[0].action = target; document.forms[0].submit(); }",
-            f"{program.url}v1/jobs/good/stop",
-        )
+        page.evaluate(SUBMIT, f"{program.url}v1/jobs/good/stop")
         page.wait_for_url(f"{program.url}v1/jobs/good/stop")
         framed = context.new_page()
         framed.goto(foreign)
-        framed.evaluate(
-            "target => { const frame = document.createElement('iframe'); frame.src = target; document.body.append(frame); }",
-            program.url,
-        )
+        framed.evaluate(FRAME, program.url)
         framed.wait_for_timeout(500)
         assert not [frame for frame in framed.frames if frame.url == program.url and frame.locator("#app").count()]
 

@@ -35,6 +35,10 @@ def page(browser: Browser, talk: WebProgram) -> Iterator[Page]:
         yield found
 
 
+AT_END = "(box => box.scrollHeight - box.scrollTop - box.clientHeight < 8)(document.querySelector('.log'))"
+ALL_MATCH = "() => [...document.querySelectorAll('.log .text')].every(each => /7 of Talk/.test(each.textContent))"
+
+
 def lines(page: Page) -> list[str]:
     """Return the texts of the lines that are shown."""
     found: list[str] = page.locator(".log .text").all_inner_texts()
@@ -46,9 +50,7 @@ def test_lines_come_in_order_and_the_end_is_seen(page: Page) -> None:
     page.wait_for_function("count => document.querySelectorAll('.log .line').length > count + 20", arg=first)
     numbers = [int(line.split()[1]) for line in lines(page) if line.endswith("of Talk")]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert page.evaluate(
-        "(box => box.scrollHeight - box.scrollTop - box.clientHeight < 8)(document.querySelector('.log'))"
-    )
+    assert page.evaluate(AT_END)
 
 
 def test_a_reader_further_up_keeps_the_place_until_it_jumps_to_the_end(page: Page) -> None:
@@ -67,9 +69,7 @@ def test_a_reader_further_up_keeps_the_place_until_it_jumps_to_the_end(page: Pag
 
 def test_the_server_searches_and_the_matches_are_marked(page: Page) -> None:
     page.get_by_label("Search in the log").fill("7 of talk")
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.log .text')].every(each => /7 of Talk/.test(each.textContent))"
-    )
+    page.wait_for_function(ALL_MATCH)
     page.locator(".log mark").first.wait_for()
     assert {line.split()[1][-1] for line in lines(page)} == {"7"}
     page.get_by_label("Least level").select_option("error")

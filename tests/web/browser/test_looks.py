@@ -21,8 +21,9 @@ VIEWS = {
     "tasks/countdown": ".params",
     "program": ".events td",
 }
-AXE = "async () => (await axe.run()).violations.filter(each => ['serious', 'critical'].includes(each.impact))" \
-      ".map(each => `${each.id}: ${each.nodes.map(node => node.html).join(' | ')}`)"  # fmt: skip
+AXE = """async () => (await axe.run()).violations
+    .filter(each => ["serious", "critical"].includes(each.impact))
+    .map(each => `${each.id}: ${each.nodes.map(node => node.html).join(" | ")}`)"""
 
 
 def check(page: Page, size: tuple[int, int]) -> None:

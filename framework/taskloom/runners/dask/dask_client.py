@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import warnings
@@ -314,7 +315,9 @@ def root_cause(error: BaseException) -> BaseException:
 def _text_of(error: BaseException) -> str:
     """Return the error on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, ConnectionError) and error.errno:
+        text = os.strerror(error.errno)  # asyncio replaces it with the address
+    elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     elif isinstance(error, ImportError):
         text = str(error)

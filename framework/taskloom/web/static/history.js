@@ -51,7 +51,7 @@ export function History({ job, run }) {
   if (!runs.length) return html`<p class="empty">${past.isAsked ? "No run yet." : "Reading the history…"}</p>`;
   return html`<div class="history">
     <${Chart} runs=${runs.slice(-IN_CHART)} chosen=${run}/>
-    <div class="toolbar"><span class="muted">${past.error || `${runs.length} runs${past.isAsked ? "" : ", reading the history…"}`}</span><${Actions} job=${job} verbs=${["start"]} isWordy=${true}/></div>
+    <div class="toolbar"><span class="muted">${past.error || `${runs.length} runs${past.isAsked ? "" : ", reading the history…"}`}</span><${Actions} job=${job} verbs=${["start"]} isWordy=${true} words=${{ start: "run again" }}/></div>
     <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs">
       <thead><tr>${["Run", "Began", "Took", "Late by", "Outcome", "Attempt"].map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
       <tbody>${runs.slice(-200).reverse().map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} isChosen=${each.run === run && (!each.start || each.start === state.program.start)}/>`)}</tbody>

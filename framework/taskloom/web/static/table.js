@@ -143,8 +143,9 @@ function tableVerbs(job) {
   return [may.stop && isAlive(job) ? "stop" : may.start ? "start" : "stop", "restart", may.resume ? "resume" : "pause"];
 }
 
-export function Actions({ job, verbs, isWordy = false }) {
+// `words`: other words for verbs.
+export function Actions({ job, verbs, isWordy = false, words = {} }) {
   if (!state.access.may_act) return null;
   const may = verbsOf(job);
-  return html`<span class="buttons">${verbs.map((verb) => html`<button key=${verb} class=${`act ${verb}`} disabled=${!may[verb]} title=${`${verb} ${job.job}`} aria-label=${`${verb} ${job.job}`} onClick=${() => ask(verb, [job])}><${Icon} name=${verb}/>${isWordy && html`<span>${verb}</span>`}</button>`)}</span>`;
+  return html`<span class="buttons">${verbs.map((verb) => html`<button key=${verb} class=${`act ${verb}`} disabled=${!may[verb]} title=${`${words[verb] || verb} ${job.job}`} aria-label=${`${words[verb] || verb} ${job.job}`} onClick=${() => ask(verb, [job])}><${Icon} name=${verb}/>${isWordy && html`<span>${words[verb] || verb}</span>`}</button>`)}</span>`;
 }
