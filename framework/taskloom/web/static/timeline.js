@@ -13,7 +13,7 @@ import { look, outcomeLook } from "./words.js";
 import { brief, duration, fullInstant } from "./time.js";
 
 const LANE = 34, BAR = 16, KEPT_MS = 300000, SOON_MS = 300;
-const MOST_RUNS = 12000, MOST_OF_HISTORY = 5000, MOST_NAMES = 40;
+const MOST_RUNS = 6000, MOST_OF_HISTORY = 3000, MOST_NAMES = 40;
 const cache = new Map();
 
 // The past of a range, from the program and from its history: the runs of each job.
