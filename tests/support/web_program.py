@@ -37,7 +37,8 @@ class WebProgram:
         # Not below `folder`: the path of a unix socket is short.
         self._sockets = tempfile.TemporaryDirectory(prefix="page-")
         state = {"XDG_RUNTIME_DIR": self._sockets.name, "XDG_STATE_HOME": str(folder / "state")}
-        command = [sys.executable, "-m", "taskloom", "run", str(self._file), "--http", f"127.0.0.1:{port}", *options]
+        command = [sys.executable, "-m", "taskloom", "run", str(self._file), "--http", f"127.0.0.1:{port}"]
+        command += ["--history", "on", *options]
         self.process = ChildProgram(command, {**os.environ, **state}, cwd=folder)
         self.url, self.port, self.token, self.read_token = "", 0, "", ""
 

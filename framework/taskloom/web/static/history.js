@@ -22,9 +22,16 @@ export const fromHistory = (row) => ({
 // Runs of two sources, each once; the later source counts more. The oldest first.
 export function united(older, newer) {
   const found = new Map();
-  for (const run of [...older, ...newer]) found.set(`${run.start || state.program.start} ${run.run}`, run);
+  for (const run of [...older, ...newer]) found.set(`${startOf(run)} ${run.run}`, run);
   return [...found.values()].sort((a, b) => (a.queued < b.queued ? -1 : 1));
 }
+
+const startOf = (run) => run.start || state.program.start;
+const isSame = (run, chosen) => run.run === chosen.run && startOf(run) === startOf(chosen);
+export const isEarlier = (run) => startOf(run) !== state.program.start;
+
+// The ids of runs count anew with each start.
+export const runLink = (run) => link("job", run.job, "history", run.run, isEarlier(run) ? run.start : "");
 
 export const lateness = (run) => (run.due && run.started ? Math.max(0, secondsBetween(run.due, run.started)) : null);
 
@@ -45,25 +52,24 @@ function usePast(job) {
   return past;
 }
 
-export function History({ job, run }) {
+export function History({ job, chosen }) {
   const past = usePast(job.job);
   const runs = united(past.runs, state.runs.get(job.job) || []);
   if (!runs.length) return html`<p class="empty">${past.isAsked ? "No run yet." : "Reading the history…"}</p>`;
   return html`<div class="history">
-    <${Chart} runs=${runs.slice(-IN_CHART)} chosen=${run}/>
+    <${Chart} runs=${runs.slice(-IN_CHART)} chosen=${chosen}/>
     <div class="toolbar"><span class="muted">${past.error || `${runs.length} runs${past.isAsked ? "" : ", reading the history…"}`}</span><${Actions} job=${job} verbs=${["start"]} isWordy=${true} words=${{ start: "run again" }}/></div>
     <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs">
       <thead><tr>${["Run", "Began", "Took", "Late by", "Outcome", "Attempt"].map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
-      <tbody>${runs.slice(-200).reverse().map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} isChosen=${each.run === run && (!each.start || each.start === state.program.start)}/>`)}</tbody>
+      <tbody>${runs.slice(-200).reverse().map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} isChosen=${isSame(each, chosen)}/>`)}</tbody>
     </table></div>
   </div>`;
 }
 
 function Row({ run, isChosen }) {
   const late = lateness(run);
-  const isEarlier = run.start && run.start !== state.program.start;
   return html`<tr class=${isChosen ? "chosen" : ""}>
-    <th scope="row"><a href=${link("job", run.job, "history", run.run)}>${run.run}</a>${isEarlier && html`<span class="note">start ${run.start}</span>`}</th>
+    <th scope="row"><a href=${runLink(run)}>${run.run}</a>${isEarlier(run) && html`<span class="note">start ${run.start}</span>`}</th>
     <td><${Instant} at=${run.started || run.queued}/></td>
     <td>${run.ended ? duration(run.seconds) : "…"}</td>
     <td>${late === null ? "–" : duration(late)}</td>
@@ -91,7 +97,7 @@ function Chart({ runs, chosen }) {
       const height = run.ended ? Math.max(2, ((run.seconds || 0) / most) * TALL) : TALL;
       const { kind, word } = outcomeLook(run.outcome);
       const x = LEFT + 2 + at * step;
-      return html`<a key=${`${run.start} ${run.run}`} href=${link("job", run.job, "history", run.run)} tabindex="-1" class=${`${run.ended ? kind : "alive"} ${run.run === chosen ? "chosen" : ""}`}>
+      return html`<a key=${`${run.start} ${run.run}`} href=${runLink(run)} tabindex="-1" class=${`${run.ended ? kind : "alive"} ${isSame(run, chosen) ? "chosen" : ""}`}>
         <title>${`${run.run}: ${word}${run.ended ? ` after ${duration(run.seconds)}` : ""}`}</title>
         <rect x=${x} y=${TOP + TALL - height} width=${bar} height=${height} rx="1.5"/>
         ${isBad(run.outcome) && html`<rect x=${x} y=${TOP + TALL + 2} width=${bar} height="3"/>`}</a>`;

@@ -15,7 +15,7 @@ import { look, note, verbsOf } from "./words.js";
 export const TABS = ["log", "history", "stack", "declaration"];
 const VERBS = ["start", "stop", "restart", "pause", "resume", "reset", "signal"];
 
-export function JobPage({ name, tab, run }) {
+export function JobPage({ name, tab, run, start }) {
   const job = state.jobs.get(name);
   const declaration = useAnswer(jobPath(name, "declaration"), [name, state.program.start]);
   if (!job) return html`<section><h2>${name}</h2><p class="empty">No job has this name any more. <a href=${link()}>All jobs</a></p></section>`;
@@ -32,7 +32,7 @@ export function JobPage({ name, tab, run }) {
     <${Tabs} name=${name} shown=${shown}/>
     <div role="tabpanel" id="panel" aria-labelledby=${`tab-${shown}`}>
       ${shown === "log" && html`<${Log} key=${name} job=${name}/>`}
-      ${shown === "history" && html`<${History} key=${name} job=${job} run=${run}/>`}
+      ${shown === "history" && html`<${History} key=${name} job=${job} chosen=${{ run, start }}/>`}
       ${shown === "stack" && html`<${Stack} key=${name} job=${name}/>`}
       ${shown === "declaration" && (declaration?.error ? html`<p class="refusal" role="alert">${declaration.error}</p>` : html`<${Declaration} spec=${spec}/>`)}
     </div>

@@ -51,7 +51,7 @@ function App() {
 }
 
 function View({ place, selected, select }) {
-  if (place.view === "job") return html`<${JobPage} key=${place.name} name=${place.name} tab=${place.tab} run=${place.run}/>`;
+  if (place.view === "job") return html`<${JobPage} key=${place.name} name=${place.name} tab=${place.tab} run=${place.run} start=${place.start}/>`;
   if (place.view === "timeline") return html`<${Timeline}/>`;
   if (place.view === "tasks") return html`<${Tasks} name=${place.name}/>`;
   if (place.view === "program") return html`<${ProgramPage}/>`;

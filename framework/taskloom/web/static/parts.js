@@ -4,6 +4,7 @@ import { html, useLayoutEffect, useRef, useState } from "./dom.js";
 import { now } from "./store.js";
 import { brief, fullInstant, instant } from "./time.js";
 
+const OVERSCAN = 4;   // rows that are drawn above and below what is seen
 const ICONS = {
   start: "M5 3.2v9.6l8-4.8z", stop: "M4 4h8v8H4z",
   restart: "M12.6 6.4A5 5 0 1 0 13 9h-1.6a3.5 3.5 0 1 1-.5-2.3L8.8 8H14V2.8z",
@@ -47,8 +48,8 @@ export function useRows(count, height) {
     const measure = () => {
       if (!box.current) return;
       const top = box.current.getBoundingClientRect().top;
-      const first = Math.max(0, Math.floor(-top / height) - 8);
-      const last = Math.ceil((innerHeight - top) / height) + 8;
+      const first = Math.max(0, Math.floor(-top / height) - OVERSCAN);
+      const last = Math.ceil((innerHeight - top) / height) + OVERSCAN;
       setRange((old) => (old[0] === first && old[1] === last ? old : [first, last]));
     };
     measure();

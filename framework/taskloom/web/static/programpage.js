@@ -10,6 +10,7 @@ import { state } from "./store.js";
 export function ProgramPage() {
   const { program } = state;
   const { log, history } = program;
+  const isOver = state.connection === "ended";
   const facts = [
     ["Name", program.name], ["Started", html`<${Instant} at=${program.since}/> (<${Relative} at=${program.since}/>)`],
     ["Start", program.start], ["Process", `${program.pid}, user ${program.uid}`],
@@ -21,7 +22,7 @@ export function ProgramPage() {
     ["This page", `${state.events.toLocaleString("en")} events followed, ${state.lost} missed`],
   ];
   return html`<section aria-label="Program">
-    <div class="title"><h2>${program.label || program.name}</h2>${state.access.may_act && html`<span class="buttons"><button class="act" onClick=${preview}>Reload…</button><button class="act stop" onClick=${shutDown}>Stop the program…</button></span>`}</div>
+    <div class="title"><h2>${program.label || program.name}</h2>${state.access.may_act && html`<span class="buttons"><button class="act" disabled=${isOver} onClick=${preview}>Reload…</button><button class="act stop" disabled=${isOver} onClick=${shutDown}>Stop the program…</button></span>`}</div>
     <dl class="program card">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <h3>Last events</h3>
     <div class="scroll events" tabindex="0" role="region" aria-label="Last events"><table><thead><tr><th scope="col">At</th><th scope="col">Event</th><th scope="col">Run or job</th><th scope="col">Words</th></tr></thead>

@@ -1,8 +1,8 @@
-// The view that the address names, behind `#`: `#/`, `#/timeline`, `#/job/NAME/history`, `#/tasks/NAME`, `#/program`.
+// The view that the address names, behind `#`: `#/`, `#/timeline`, `#/job/NAME/history/RUN/START`, `#/tasks/NAME`, `#/program`.
 
 export function route() {
-  const [view, name = "", tab = "", run = ""] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
-  return { view: view || "jobs", name, tab, run };
+  const [view, name = "", tab = "", run = "", start = ""] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
+  return { view: view || "jobs", name, tab, run, start };
 }
 
 function decoded(part) {

@@ -56,7 +56,7 @@ function Report({ report }) {
     <h2>The program has stopped</h2>
     <p>${report.reason?.text || report.reason?.kind}. It took ${duration(report.seconds)}; the exit code is ${report.exit_code}.</p>
     ${report.survivors.length > 0 && html`<p class="refusal">Still executing at the end: ${report.survivors.map((each) => each.job).join(", ")}</p>`}
-    <div class="scroll" tabindex="0" role="region" aria-label="Jobs at the end"><table class="awaited"><tbody>${report.jobs.map((job) => html`<tr key=${job.job}><th scope="row">${job.job}</th><td><${State} look=${job.outcome ? outcomeLook(job.outcome) : { symbol: "–", word: job.state, kind: "calm" }} note=${job.error || ""}/></td><td>${duration(job.seconds)}</td></tr>`)}</tbody></table></div>
+    <div class="scroll" tabindex="0" role="region" aria-label="Jobs at the end"><table class="awaited"><tbody>${report.jobs.map((job) => html`<tr key=${job.job}><th scope="row">${job.job}</th><td><${State} look=${job.outcome ? outcomeLook(job.outcome) : job.state === "stopping" ? { symbol: "■", word: "still executing", kind: "bad" } : { symbol: "–", word: job.state, kind: "calm" }} note=${job.error || ""}/></td><td>${duration(job.seconds)}</td></tr>`)}</tbody></table></div>
     <p class="choice"><button onClick=${() => setOpen(false)}>Close</button></p>
   </section>`;
 }

@@ -2,18 +2,18 @@
 
 import { html, useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
-import { fromHistory, united } from "./history.js";
+import { fromHistory, isEarlier, runLink, united } from "./history.js";
 import { blocks, marksOf, SPANS, ticks } from "./lanes.js";
 import { isNarrow, useRows, useWidth } from "./parts.js";
 import { prefer, prefs } from "./prefs.js";
-import { go, link } from "./route.js";
+import { link } from "./route.js";
 import { now, state } from "./store.js";
 import { shownJobs, Toolbar } from "./table.js";
 import { look, outcomeLook } from "./words.js";
 import { brief, duration, fullInstant } from "./time.js";
 
 const LANE = 34, BAR = 16, KEPT_MS = 300000, SOON_MS = 300;
-const MOST_RUNS = 12000, MOST_OF_HISTORY = 5000, MOST_NAMES = 40;
+const MOST_RUNS = 6000, MOST_OF_HISTORY = 3000, MOST_NAMES = 40;
 const cache = new Map();
 
 // The past of a range, from the program and from its history: the runs of each job.
@@ -113,7 +113,7 @@ function inGroups(jobs) {
 
 function Axis({ place, span }) {
   return html`<svg width=${place.width} height="22" aria-hidden="true">
-    ${ticks(span, place.begin, isNarrow() ? 4 : 9).filter(({ at }) => Math.abs(place.x(at) - place.x(place.now)) > 34).map(({ at, text }) => html`<g key=${at}><line x1=${place.x(at)} x2=${place.x(at)} y1="16" y2="22"/><text x=${place.x(at)} y="12" text-anchor="middle">${text}</text></g>`)}
+    ${ticks(span, place.begin, isNarrow() ? 4 : 9).filter(({ at }) => place.x(at) > 20 && Math.abs(place.x(at) - place.x(place.now)) > 34).map(({ at, text }) => html`<g key=${at}><line x1=${place.x(at)} x2=${place.x(at)} y1="16" y2="22"/><text x=${place.x(at)} y="12" text-anchor="middle">${text}</text></g>`)}
     <text class="now" x=${place.x(now())} y="12" text-anchor="middle">now</text></svg>`;
 }
 
@@ -138,9 +138,8 @@ function Lane({ job, place, span, past, firings }) {
 function Bar({ bar, tabindex }) {
   const { run } = bar, y = (LANE - BAR) / 2;
   const words = bar.count > 1 ? `${bar.count} runs${bar.failed ? `, ${bar.failed} failed` : ""}` : wordsOf(run, bar.late);
-  const earlier = run.start && run.start !== state.program.start;
-  return html`<a href=${link("job", run.job, "history", run.run)} tabindex=${tabindex} class=${bar.kind} aria-label=${`${run.run}: ${words}`}>
-    <title>${bar.count > 1 ? words : `${run.run}: ${words}${earlier ? ", in an earlier start" : ""}`}</title>
+  return html`<a href=${runLink(run)} tabindex=${tabindex} class=${bar.kind} aria-label=${`${run.run}: ${words}`}>
+    <title>${bar.count > 1 ? words : `${run.run}: ${words}${isEarlier(run) ? ", in an earlier start" : ""}`}</title>
     ${bar.lateWidth > 1 && html`<rect class="late" x=${bar.x - bar.lateWidth} y=${y + 3} width=${bar.lateWidth} height=${BAR - 6}/>`}
     <rect class="bar" x=${bar.x} y=${y} width=${bar.width} height=${BAR} rx="2"/>
     ${bar.failed > 0 && html`<rect class="fail" x=${bar.x} y=${y + BAR + 2} width=${Math.max(3, bar.width)} height="3"/>`}</a>`;
