@@ -32,11 +32,20 @@ def write_certificates(folder: Path) -> dict[str, Path]:
         )
 
     authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = builder("authority", authority).add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    # Python 3.13 checks strictly: an authority says that it signs, and each certificate which key has signed it.
+    signs = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"), False,
+    )  # fmt: skip
+    root = (
+        builder("authority", authority)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**signs, key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority.public_key()), critical=False)
     )
     host = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = builder("cluster", key).add_extension(host, critical=False)
+    signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+    leaf = builder("cluster", key).add_extension(host, critical=False).add_extension(signed_by, critical=False)
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     content = {

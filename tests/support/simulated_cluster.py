@@ -61,10 +61,12 @@ class Child:
         self.execution = started.execution
         self.spec = started.spec
         self.commands: list[Command] = []
+        self.is_entered = False
 
     def report(self, *reports: RunReportElsewhere) -> None:
         """Report to the program."""
         for report in reports:
+            self.is_entered = self.is_entered or isinstance(report, RunStarted)
             self.handle(io.ExecutionReported(self.execution, encode(report)))
 
     def end(self, how: How = How.RETURNED, error: ErrorInfo | None = None, *, was_requested: bool = False) -> None:
@@ -203,7 +205,7 @@ class SimulatedCluster:
 def obey(child: Child, command: Command) -> None:
     """End a run that is requested to stop, as most do."""
     if command.kind == CommandKind.CANCEL:
-        child.end(How.CANCELLED, was_requested=True)
+        child.end(How.CANCELLED if child.is_entered else How.NOT_ENTERED, was_requested=True)
     elif command.kind == CommandKind.KILL:
         child.end(How.KILLED, ErrorInfo("Killed", "SIGKILL after 1.0 s", "", is_explained=True), was_requested=True)
 
