@@ -394,6 +394,9 @@ class Network:
                 self.at(max(0.001, worker.frozen_until - self.now), lambda: self.wake_agent(worker))
             worker.inbox.append(given)
             return None
+        return self.hand_in(worker, given)
+
+    def hand_in(self, worker: SimulatedWorker, given: agent_io.Input) -> Agent:
         agent = self.agent_of(worker)
         for action in agent.handle(given, self.now + worker.offset):
             self.carry_out_there(worker, agent, action)
@@ -406,9 +409,10 @@ class Network:
         return agent
 
     def wake_agent(self, worker: SimulatedWorker) -> None:
-        inbox, worker.inbox = worker.inbox, []
-        for given in inbox if worker.is_alive else ():
-            self.tell_agent(worker, given)
+        # One after the other: what the actions of one bring comes after all that has come before.
+        while worker.inbox and worker.is_alive:
+            self.hand_in(worker, worker.inbox.pop(0))
+        worker.inbox.clear()
 
     def tick_agent(self, worker: SimulatedWorker, agent: Agent) -> None:
         if worker.is_alive and worker.agent is agent:
