@@ -23,8 +23,8 @@ ASKED = 2
 WORDS = {
     JobState.DISABLED: "disabled",
     JobState.WAITING: "wait|not running|again|restart",
-    JobState.RUNNING: "is running|is being started",
-    JobState.STOPPING: "is stopping|is overdue|is being killed",
+    JobState.RUNNING: "is running|is being started|unreachable .* may still be executing",
+    JobState.STOPPING: "is stopping|is overdue|is being killed|unreachable .* may still be executing",
     JobState.BLOCKED: "cannot run",
     JobState.FINISHED: "not running|gave up",
     JobState.SKIPPED: "skipped|not running",

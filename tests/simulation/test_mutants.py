@@ -45,6 +45,7 @@ def read_mutants() -> list[Mutant]:
 MUTANTS = read_mutants()
 # By default two mutants run; the long test runs a random sample, or every one with TASKLOOM_MUTANTS=all.
 SAMPLE_SIZE, FOUND_SHARE = 60, 0.95
+QUICKLY_FOUND = (MUTANTS[0], next(each for each in reversed(MUTANTS) if each.file == "wall_clock"))
 
 # A mutant is tested by these programs, the fastest first; the first that fails has found it.
 SCENARIOS = """
@@ -98,7 +99,7 @@ def test_every_module_with_decisions_has_mutants() -> None:
 
 
 @pytest.mark.timeout(TEST_WALL_SECONDS)
-@pytest.mark.parametrize("mutant", (MUTANTS[0], MUTANTS[-1]), ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", QUICKLY_FOUND, ids=lambda mutant: mutant.name)
 def test_two_planted_bugs_are_found_every_time(mutant: Mutant, tmp_path: Path, child_env: dict[str, str]) -> None:
     plant(mutant, tmp_path)
 
