@@ -153,7 +153,8 @@ def reports_come_once_and_in_order(history: History) -> Iterator[str]:
         if isinstance(over.get(run, (0, None))[1], placement_io.Ended):
             if names[-1] != "ended" or data[-1]["lines"] != len(lines):
                 yield f"{run} has ended, and has reported {names}, {data[-1]}"
-            if progress[-1:] != lines[-1:]:
+            # A kill may come between a line and its progress.
+            if progress[-1:] != lines[-1:] and (data[-1]["ended"] != "killed" or progress[-1:] != lines[-2:-1]):
                 yield f"{run} has ended with the progress {progress[-1:]} after the lines {lines[-1:]}"
 
 
