@@ -368,7 +368,7 @@ BAD_KILLERS: list[tuple[str, Callable[[], Runner], str]] = [
     ("a_process_that_dies_unasked_has_failed", killing(as_other), "is_explained is not set"),
     ("a_process_that_exits_without_a_word_has_failed", killing(as_other), "is_explained is not set"),
     ("a_signal_reaches_the_main_process_of_the_run", killing(signal=nothing), "has not come to 'signalled'"),
-    ("the_processes_of_a_run_are_seen", killing(process=None), "handle.process is None"),
+    ("the_processes_of_a_run_are_seen", killing(process=None), "handle.process has the processes of the run"),
     ("everything_that_can_be_done_to_a_run_is_harmless", killing(kill=refuse), "no such process"),
     ("a_run_that_ignores_the_stop_is_killed", killing(kill=nothing, terminate=nothing), "outcome is|exit code"),
 ]

@@ -124,7 +124,7 @@ class KillRules(RunnerRules):
             handle = _killable(run)
             pid = int(bench.folder.read(ENTERED))
             # A runner elsewhere may hear of the processes a moment after the task was entered.
-            bench.await_true(lambda: handle.process, "handle.process is not None during the run")
+            bench.await_true(lambda: handle.process, "handle.process has the processes of the run")
             info = handle.process
             require(info is not None, "handle.process is None during the run")
             require(info.pid == pid, f"handle.process.pid is {info.pid}, and the run is in process {pid}")
