@@ -129,7 +129,7 @@ def closes_everything(ctx):
     """Close every descriptor but the standard ones, as daemons do, and go on."""
     ctx.log.info("is inside")
     os.closerange(3, 256)
-    ctx.wait(20)
+    ctx.wait(5)
 
 def control_socket():
     """Return the descriptor of the first socket of this process: the one to the program."""
