@@ -396,7 +396,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
             "lost": _list(
                 _object(
-                    "A lost run of which something may still be executing, for so many seconds at most.",
+                    "A lost run of which something may still be executing, and the seconds until nothing can be.",
                     {"job": _NAME, "run": _RUN, "host": _TEXT, "worker": _TEXT, "seconds": _or_null(_SECONDS)},
                 )
             ),

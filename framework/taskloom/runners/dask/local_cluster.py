@@ -2,7 +2,7 @@
 
 One process, `taskloom.runners.dask.local_host`, has the Dask scheduler and starts the workers. It lives as long as a
 pipe from this program is open, so it ends with the program however that ends. TLS with certificates that are made for
-each cluster keeps other users of the machine out: whoever reaches a Dask scheduler can run any program.
+each cluster keeps other users of the machine out: everyone who reaches a Dask scheduler can run any program.
 """
 
 from __future__ import annotations
