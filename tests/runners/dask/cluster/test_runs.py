@@ -34,6 +34,7 @@ def test_a_run_starts_on_a_worker_and_says_where(bench: ClusterBench, cluster: D
     run, marks = bench.enter(tasks.beat, "one")
 
     bench.await_true(lambda: bench.place_of(run).pid, "the main process of the run is known")
+    bench.await_true(lambda: bench.reports_about(run, RunStarted), "the run has started")
     place = bench.place_of(run)
     assert place.host in (socket.gethostname(), "127.0.0.1")
     assert place.worker in cluster.workers
