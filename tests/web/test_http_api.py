@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
@@ -17,8 +19,9 @@ from tests.support.web_client import ACT, PATIENCE_SECONDS, READ, WebClient, ser
 from taskloom import Context, Job, Scheduler
 from taskloom.control.routes import ROUTES, Route
 from taskloom.sync.latch import Latch
-from taskloom.web.app import OWN_PATHS
-from taskloom.web.guard import SECURITY_HEADERS
+from taskloom.web.app import OWN_PATHS, WebApp
+from taskloom.web.guard import SECURITY_HEADERS, Rules
+from taskloom.web.listener import HttpListener
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 FOREIGN = {"Origin": "https://evil.example"}
@@ -278,3 +281,18 @@ def own_sockets() -> list[str]:
         with suppress(OSError):  # that of the listing itself
             links.append(str(entry.readlink()))
     return [link for link in links if link.startswith("socket:[") and link[8:-1] in tcp]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/history"])
+def test_once_the_control_server_is_gone_each_answer_says_so(path: str) -> None:
+    def refuse(_: str) -> NoReturn:
+        raise OSError(errno.ESHUTDOWN, "the control server has ended")
+
+    listener = HttpListener("127.0.0.1", 0, WebApp(refuse, Rules(ACT, READ), {}))
+    listener.start(lambda _: None)
+    try:
+        answered = WebClient(int(listener.url.rstrip("/").rpartition(":")[2])).request("GET", path, token=ACT)
+    finally:
+        assert listener.close(PATIENCE_SECONDS)
+
+    assert (answered.status, answered.code) == (503, "ended")

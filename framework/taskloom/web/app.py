@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from taskloom.control.refusals import Refusal, error_reply
 from taskloom.text import to_json
@@ -54,6 +54,9 @@ class WebApp:
             await self._answer(scope, receive, send_guarded)
         except Refusal as refusal:
             await _reply(error_reply(refusal, str))(scope, receive, send_guarded)
+        except OSError:  # of a connection to the control server
+            ended = Refusal(503, "ended", "cannot answer: the program is ending, or has no descriptor left")
+            await _reply(error_reply(ended, str))(scope, receive, send_guarded)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -70,12 +73,12 @@ class WebApp:
     async def _send_file(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in _READING:
             raise Refusal(405, "method-not-allowed", f"cannot use {scope['method']} here; allowed: GET, HEAD")
-        app: ASGIApp = FileResponse(STATIC / _INDEX)
-        if path != "/":
+        if path == "/":
+            response: Response = FileResponse(STATIC / _INDEX)
+        else:
             inner = {**scope, "root_path": scope.get("root_path", "") + "/static"}
             response = await self._file(path.removeprefix("/static/"), inner)
-            app = response
-        await app(scope, receive, send)
+        await response(scope, receive, send)
 
     async def _file(self, name: str, scope: Scope) -> Response:
         from starlette.exceptions import HTTPException
@@ -117,13 +120,10 @@ class WebApp:
         target = scope.get("raw_path") or scope["path"].encode()
         target += b"?" + scope["query_string"] if scope["query_string"] else b""
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-        try:
-            async with Exchange(self._connect, via) as exchange:
-                head = await exchange.request(scope["method"], target, headers, body)
-                await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
-                await _send_parts(exchange, receive, send)
-        except OSError:
-            raise Refusal(503, "ended", "cannot answer: the program is ending, or has no descriptor left") from None
+        async with Exchange(self._connect, via) as exchange:
+            head = await exchange.request(scope["method"], target, headers, body)
+            await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
+            await _send_parts(exchange, receive, send)
 
 
 async def _send_parts(exchange: Exchange, receive: Receive, send: Send) -> None:
