@@ -26,8 +26,9 @@ class PromptThread(threading.Thread):
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if it cannot be started, or has not begun in time."""
         self._undecided = [True]
-        # Set by Thread.__init__, and waited for by Thread.start.
-        self._started: threading.Event = _Begun()
+        # Made by Thread.__init__, and waited for by Thread.start. A second event would make each run slower.
+        self._started: threading.Event
+        self._started.__class__ = _Begun
         super().start()
         if not self._started.is_set() and self._is_first():
             raise RuntimeError(f"can't start new thread: it has not begun within {duration(START_SECONDS)}")
