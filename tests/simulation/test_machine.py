@@ -450,6 +450,22 @@ def test_any_order_of_inputs_gives_the_actions_of_the_reference_model() -> None:
     assert steps >= 1_000
 
 
+def test_the_stop_of_a_blocked_run_skips_the_jobs_that_wait_for_its_restart_in_both() -> None:
+    machine, restart = Machine(), RestartPolicy(RestartWhen.ON_FAILURE, jitter=0.0)
+    needs_success = [Dependency("j0", Condition.SUCCEEDED)]
+    declared = [make_job("j0", restart=restart), make_job("j1", after=needs_success)]
+    for spec in declared:
+        machine.add(spec)
+    machine.start_all()
+    machine.lost(0, 20.001953125, False)
+    assert machine.model.jobs["j0"].is_abandoned
+
+    machine.stop(0, "one", 1)
+
+    machine.core_and_model_agree()
+    assert machine.model.jobs["j1"].end_state == "skipped"
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_fifty_thousand_inputs_give_the_actions_of_the_reference_model(

@@ -220,7 +220,7 @@ class ReferenceModel:
             return []
         if job.follow_up not in ("firing", "removal"):
             job.follow_up = "nothing"
-        return self.request_cancel(job, "user", text, now)
+        return self.request_cancel(job, "user", text, now) + self.propagate(now)
 
     def stop_job(self, job: ReferenceJob, kind: str, text: str, now: float) -> list[str]:
         self.disarm(job)
