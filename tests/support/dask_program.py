@@ -47,10 +47,14 @@ class FakeWorker:
         self.name = "worker-1"
         self.status = SimpleNamespace(name="running")
         self.state = SimpleNamespace(nthreads=4, tasks={})
+        self.plugins: dict[str, Any] = {}
         self.events: SimpleQueue[tuple[str, dict[str, str]]] = SimpleQueue()
 
     def get_current_task(self) -> str:
         return f"key of {threading.current_thread().name}"
+
+    async def plugin_add(self, plugin: Any, name: str) -> None:
+        self.plugins[name] = plugin
 
     def log_event(self, topic: str, event: dict[str, str]) -> None:
         self.events.put((topic, event))

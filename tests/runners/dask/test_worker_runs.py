@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +22,7 @@ from taskloom import __version__
 from taskloom.core.endings import How
 from taskloom.core.run_reports import RunEnded, RunStarted, RunStartFailed
 from taskloom.runners.dask import child_run, on_worker
-from taskloom.runners.dask.protocol.messages import Command, CommandKind
+from taskloom.runners.dask.protocol.messages import Command, CommandKind, Reply
 from taskloom.runners.dask.reports import ProcessSeen, RunReportElsewhere, encode
 from taskloom.runners.gauges import Progress
 from taskloom.runners.wire import Gauged, Logged, Polled, StackAnswer
@@ -256,6 +258,53 @@ def test_the_runs_of_a_worker_that_closes_are_cancelled(
     assert verdict.result(SOON) == "ended"
     assert claiming.result(SOON) == "closing"
     assert program.report(execution, RunEnded).was_requested
+
+
+def test_a_worker_that_closes_waits_until_its_runs_have_ended_and_were_reported(
+    program: WorkerProgram, worker: FakeWorker
+) -> None:
+    program.hello()
+    [plugin] = worker.plugins.values()
+    execution, verdict = program.begin(spec_of(tasks.polite, RUN))
+    program.waits(execution)
+    worker.status = SimpleNamespace(name="closing")
+
+    asyncio.run(plugin.teardown(worker))
+
+    assert not on_worker._AGENTS[worker][program.session].live_runs()
+    sent = [Reply.from_json(event["reply"]) for _, event in iter_queue(worker.events)]
+    assert [entry.kind for reply in sent for entry in reply.entries].count("gone") == 1
+    assert verdict.result(SOON) == "ended"
+
+
+def test_a_worker_that_closes_does_not_wait_longer_than_its_operator(
+    program: WorkerProgram, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_worker, "DRAIN_SECONDS", 0.01)
+    program.hello()
+    program.hello()
+    [plugin] = worker.plugins.values()
+    execution, _ = program.begin(spec_of(tasks.deaf, RUN))
+    program.report(execution, RunStarted)
+    worker.status = SimpleNamespace(name="closing")
+
+    asyncio.run(plugin.teardown(worker))
+
+    assert on_worker._AGENTS[worker][program.session].live_runs()
+
+
+def test_a_worker_without_runs_closes_at_once(program: WorkerProgram, worker: FakeWorker) -> None:
+    program.request()
+    worker.status = SimpleNamespace(name="closing")
+
+    asyncio.run(on_worker._drain(worker))
+
+    assert worker.events.empty()
+
+
+def iter_queue(queue: SimpleQueue[Any]) -> Iterator[Any]:
+    while not queue.empty():
+        yield queue.get()
 
 
 def test_a_worker_that_is_not_retired_after_all_takes_runs_again(program: WorkerProgram, worker: FakeWorker) -> None:

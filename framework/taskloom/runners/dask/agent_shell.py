@@ -48,7 +48,7 @@ from taskloom.runners.process import ProcessRunner
 if TYPE_CHECKING:
     from taskloom.runners.dask.dask_worker import DaskWorker
 
-__all__ = ["TOPIC", "AgentShell", "Call", "Question"]
+__all__ = ["TOPIC", "AgentShell", "Call", "Drain", "Question"]
 
 TOPIC = "taskloom-"
 """The topic of the events of a session, before its id."""
@@ -73,6 +73,13 @@ class Call(NamedTuple):
     """Called once with the verdict; must not block."""
 
 
+class Drain(NamedTuple):
+    """The worker closes, and waits for the runs of this agent."""
+
+    done: Callable[[], object]
+    """Called once, when no run is left and all reports were sent; must not block."""
+
+
 class Question(NamedTuple):
     """A request of the program, and what takes the reply as text, or the error in place of it. Called once."""
 
@@ -91,8 +98,9 @@ class AgentShell:
         self._worker = worker
         self._forget = forget
         # None wakes the thread for a question.
-        self._inbox: SimpleQueue[Input | Call | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Input | Call | Drain | None] = SimpleQueue()
         self._questions: deque[Question] = deque()
+        self._drains: list[Drain] = []
         self._agent = Agent(session, token_hex(8))
         self._children = Children()
         self._callers: dict[str, Call] = {}
@@ -111,7 +119,7 @@ class AgentShell:
         """Start the thread. Raises RuntimeError if that is not possible."""
         self._thread.start()
 
-    def put(self, message: Input | Call | Question) -> None:
+    def put(self, message: Input | Call | Drain | Question) -> None:
         """Have the thread take an input; never blocks."""
         if isinstance(message, Question):
             self._questions.append(message)
@@ -161,6 +169,8 @@ class AgentShell:
         self._see_one_child(now)
         if self._publish_at <= now:
             self._publish(now)
+        if self._drains and not self._children and self._publish_at == inf:
+            self._end_drains()
         self._stacks.flush(self._runner)
 
     def _patience(self) -> float:
@@ -175,8 +185,12 @@ class AgentShell:
         self._handle(Requested(question.request), now)
         question.answer(self._agent.reply(now).to_json())
 
-    def _take(self, message: Input | Call) -> None:
+    def _take(self, message: Input | Call | Drain) -> None:
         now = boottime()
+        if isinstance(message, Drain):
+            self._drains.append(message)
+            self._check_status(now)  # at once: the runs have no time to lose
+            return
         if isinstance(message, Call):
             self._check_status(now)  # before: an agent that has refused to begin may be replaced
             self._callers[message.begun.execution] = message
@@ -275,6 +289,11 @@ class AgentShell:
     def _plan_publication(self, action: Publish, now: float) -> None:
         self._publish_at = min(self._publish_at, max(now, self._published_at + _PUBLISH_SECONDS))
 
+    def _end_drains(self) -> None:
+        drains, self._drains = self._drains, []
+        for drain in drains:
+            drain.done()
+
     def _end(self) -> None:
         """End the thread, or go on with another agent if the session has just been heard of again."""
         if self._forget(self):
@@ -303,6 +322,9 @@ class AgentShell:
             message = self._inbox.get()
             if isinstance(message, Call):
                 message.release("closing")
+            elif isinstance(message, Drain):
+                self._drains.append(message)
+        self._end_drains()
         for question in self._questions:
             question.answer(error)
         for call in self._callers.values():

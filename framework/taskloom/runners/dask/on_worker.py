@@ -10,6 +10,8 @@ import asyncio
 import json
 import os
 from _thread import allocate_lock
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from taskloom.runners.dask.agent_shell import AgentShell, Call, Question
 
 __all__ = ["execute", "execute_on", "hello", "hello_scheduler", "request"]
+
+DRAIN_SECONDS = 8.0
+"""How long a worker that closes waits for its runs. A nanny kills its worker after 10 s, and so do many operators."""
 
 # The agents of each worker object of this process by session, and the lock for both.
 _AGENTS: WeakKeyDictionary[Any, dict[str, AgentShell]] = WeakKeyDictionary()
@@ -87,9 +92,32 @@ async def hello(text: str, dask_worker: Any = None) -> str:
 
     # The first one reads the metadata of all distributions, and imports what the agents need.
     here = await asyncio.to_thread(_describe)
+    from taskloom.runners.dask.drain import add_drain
+
+    await add_drain(dask_worker, _drain)
     worker = DaskWorker(dask_worker)
     session = json.loads(text)["session"]
     return _to_json({**here, "name": worker.name, "slots": worker.slots, "elder": _elder(dask_worker, session)})
+
+
+async def _drain(worker: Any) -> None:
+    """Wait until the runs of a worker that closes have ended and their ends were sent, at most DRAIN_SECONDS."""
+    from taskloom.runners.dask.agent_shell import Drain
+
+    loop = asyncio.get_running_loop()
+    drained: list[asyncio.Future[None]] = []
+    with _LOCK:  # an agent that ends at this moment is not in the table any more, or finds the message
+        for shell in _AGENTS.get(worker, {}).values():
+            drained.append(loop.create_future())
+            shell.put(Drain(partial(_set_done, loop, drained[-1])))
+    if drained:
+        await asyncio.wait(drained, timeout=DRAIN_SECONDS)
+
+
+def _set_done(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    """Set the result of the future, from another thread, unless the loop was closed meanwhile."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(future.set_result, None)
 
 
 def hello_scheduler(text: str) -> str:  # noqa: ARG001 - as for the workers

@@ -133,7 +133,9 @@ def test_a_worker_that_is_terminated_ends_its_runs_first(
 
     cluster.workers[worker_of(bench, cluster, run)].signal(signal.SIGTERM)
 
-    _require_stopped_or_lost(bench.await_end(run, TTL + GRACE + SLACK_SECONDS))
+    end = bench.await_end(run, TTL + GRACE + SLACK_SECONDS)
+    _require_stopped_or_lost(end)
+    assert end.how is How.RAISED or not nanny, "without a nanny, Dask ends the process and does not close the worker"
     marks.await_stop(GRACE + SLACK_SECONDS)
     require_no_second_start(bench, cluster, (run, marks))
 
