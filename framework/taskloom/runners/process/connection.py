@@ -40,7 +40,7 @@ from taskloom.runners.process.run_descriptors import RunDescriptors
 from taskloom.runners.process.supervisor_watch import SupervisorWatch
 from taskloom.runners.thread import wait_for_terminate
 from taskloom.runners.wire_messages import Logged
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 
 if TYPE_CHECKING:
     from taskloom.runners import Emit, Report, RunOrder
