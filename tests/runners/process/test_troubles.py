@@ -388,7 +388,7 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
 
     monkeypatch.setattr("taskloom.runners.process.outgoing._MOST_UNSENT", 64 * 1024)
     for _ in range(20_000):
-        connection.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
+        connection.commands.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
 
     control = connection._ends._control
     assert control is not None
