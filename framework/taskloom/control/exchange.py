@@ -70,6 +70,11 @@ class Deferred:
         """The reply; None before it is complete."""
         return self._reply
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the reply is there, or comes by a deadline: a server that ends waits for it."""
+        return self.deadline < inf or self.reply is not None
+
     def complete(self, reply: Reply) -> None:
         """Give the reply; idempotent: the first one counts."""
         if self._reply is None:

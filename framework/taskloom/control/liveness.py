@@ -28,7 +28,7 @@ class _Source(Protocol):
 
 
 class _FromSnapshot(Deferred):
-    """A reply that the server's thread makes, once the snapshot is there."""
+    """A reply that is made by the thread that asks for it, once the snapshot is there."""
 
     def __init__(self, make: Callable[[Snapshot], Reply]) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _FromSnapshot(Deferred):
 
     @property
     def reply(self) -> Reply | None:
-        """The reply. Read on the server's thread."""
+        """The reply. Read on one thread, of a server or of its long replies."""
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None and super().reply is None:
             self.complete(self._make(complete(snapshot)))

@@ -43,7 +43,7 @@ class Route(NamedTuple):
     content: str = "application/json"
     """The content type of the reply."""
     is_slow: bool = False
-    """Whether the reply may have thousands of parts."""
+    """Whether the reply may have thousands of parts: it is made on a thread of its own, one at a time."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -279,6 +279,7 @@ ROUTES: Sequence[Route] = (
         probes.metrics,
         "Text",
         content="application/openmetrics-text",
+        is_slow=True,
     ),
     Route(
         "GET",

@@ -9,7 +9,8 @@ threads, which report by message.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from taskloom.clock import Clock, mono
@@ -17,6 +18,7 @@ from taskloom.core import actions
 from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, NOTHING, Event, EventName
 from taskloom.core.inputs import InstantRecorded
 from taskloom.core.lifecycle import Lifecycle
+from taskloom.core.model import JobSpec
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
 from taskloom.runners import Runner
@@ -162,6 +164,18 @@ class ActionExecutor:
         if never_blocks(runner) and hasattr(runner, "record_bug"):
             runner.record_bug = self._messages.record_bug
         self._runners.setdefault(name, runner)
+
+    def retain_options(self, specs: Sequence[JobSpec]) -> None:
+        """Let the runners release what no declared job needs any more; any thread may call it, after a reload."""
+        for name, runner in list(self._runners.items()):
+            retain = getattr(runner, "retain", None)
+            if retain is None:
+                continue
+            options = [spec.runner.options for spec in specs if spec.runner.name == name]
+            if never_blocks(runner):
+                retain(options)
+            else:
+                self.helpers.submit("", [CancelCallback(partial(retain, options), "retain")])
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on, and each Wait if it takes them."""

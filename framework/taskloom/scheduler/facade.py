@@ -157,6 +157,7 @@ class Scheduler:
             from taskloom.scheduler.kept_runs import tell_kept_runs
 
             tell_kept_runs(runs, changes)
+        self._engine.executor.retain_options(specs)
         return changes
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:

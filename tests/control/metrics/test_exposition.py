@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.registry import Collector
 from tests.support.metrics import families_of
 
 from taskloom.control.action_record import HistoryStatus
@@ -193,6 +197,35 @@ def test_a_task_may_have_any_name(task: str) -> None:
     families = families_of(text_of(status_of(replace(REPORT, task=task))))
 
     assert {sample.labels["task"] for sample in families["taskloom_job_ready"].samples} == {task}
+
+
+def written_by_the_library(text: str) -> str:
+    """Return what the library writes for the families that it reads in a text."""
+
+    class AsRead(Collector):
+        def describe(self) -> Iterable[Metric]:
+            return ()
+
+        def collect(self) -> Iterable[Metric]:
+            return families_of(text).values()
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(AsRead())
+    generate: Callable[[CollectorRegistry], bytes] = generate_latest  # it has no types for it
+    return generate(registry).decode()
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-7, 0.1 + 0.2, 3e5, 1e6, 1234567.25, 1.5e21, 1.7e308])
+def test_the_text_is_the_one_that_the_library_writes(value: float) -> None:
+    job, totals = with_everything()
+    hostile = status_of(
+        replace(REPORT, job="b", task='" back\\slash\nnew line é 😀', next_firing=value),
+        poll_age=value,
+        progress=Progress(value, 3.0, "files"),
+    )
+    text = text_of(job, hostile, totals=totals, history=HistoryStatus("on"), receivers=[HOOK])
+
+    assert written_by_the_library(text) == text
 
 
 def test_a_program_without_jobs_and_one_that_stops() -> None:

@@ -68,7 +68,9 @@ class State(FastEnum):
 class Attachment:
     """The cluster. `start`, `command`, `ask_stack`, `close`, `join` and `leave_behind` are for any thread."""
 
-    def __init__(self, cluster: Cluster, connect: Connect, record_bug: Callable[[BaseException], object]) -> None:
+    def __init__(
+        self, cluster: Cluster, connect: Connect, record_bug: Callable[[BaseException], object], sessions: set[str]
+    ) -> None:
         self.runs: dict[str, RemoteRun] = {}
         """The runs whose end was not reported yet, by their ids."""
         self._cluster = cluster
@@ -80,7 +82,9 @@ class Attachment:
         self._attaching: asyncio.Task[None] | None = None
         # The runs that wait for the first connection.
         self._waiting: dict[str, RemoteRun] = {}
-        self._crew = Crew(cluster, self._joined, self._log)
+        # The sessions of this program on all its clusters.
+        self._sessions = sessions
+        self._crew = Crew(cluster, self._joined, self._log, sessions)
         self._next_stack = 0
         self._is_closing = False
         self._logs = LogThread(name="taskloom-dask-logs")
@@ -235,6 +239,7 @@ class Attachment:
             for run in self._take_waiting():
                 run.start_failed(error.info())
             return
+        self._sessions.add(session)
         self._session = Session(self._cluster, session, self._thread, self.runs)
         self._attached(attached, connection)
         for run in self._take_waiting():
@@ -246,7 +251,7 @@ class Attachment:
         connection: Connection = await self._thread.call_elsewhere(self._connect, self._cluster, self)
         self._connection = connection
         self._crew.begin()
-        DASK_LOGS.put = self._log_later
+        DASK_LOGS.use(self._log_later)
         try:
             attached = await attach(connection, self._cluster, session, f"taskloom-{session}", within)
         except BaseException:
@@ -360,7 +365,7 @@ class Attachment:
             elif self._attaching is not None:
                 await asyncio.wait([self._attaching], timeout=_CLOSE_SECONDS)
         finally:
-            DASK_LOGS.put = None
+            DASK_LOGS.leave(self._log_later)
             self._logs.close()
             self._thread.stop()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from taskloom.clock import mono
@@ -23,17 +23,34 @@ _MOST_LINES = 5
 _LONGEST_LINE = 300
 
 
+Put = Callable[[Callable[[], object]], object]
+"""Has a function called soon, on a thread of its own."""
+
+
 class DaskLogs(logging.Handler):
     """Passes warnings on to the logger `taskloom.dask`, at most five a minute; what was left out is counted."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.put: Callable[[Callable[[], object]], object] | None = None
-        """Has a function called on a thread that a handler of the program may hold up; None for the current one."""
+        # Of each connected cluster; any of them will do.
+        self._puts: list[Put] = []
         self._logger = logging.getLogger("taskloom.dask")
         self._window = -_WINDOW_SECONDS
         self._passed = 0
         self._left_out = 0
+
+    def use(self, put: Put) -> None:
+        """Have lines logged by `put`, on a thread that a handler of the program may hold up. Idempotent.
+
+        Without any, a line is logged on the thread on which it was written.
+        """
+        if put not in self._puts:
+            self._puts.append(put)
+
+    def leave(self, put: Put) -> None:
+        """Use this one no more. Idempotent."""
+        with suppress(ValueError):
+            self._puts.remove(put)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Pass the record on, without the lock of a handler: the handlers of the program do what they like."""
@@ -64,11 +81,10 @@ class DaskLogs(logging.Handler):
 
     def _warn(self, text: str) -> None:
         warn = partial(self._logger.warning, "Dask: %s", text)
-        put = self.put
-        if put is None:
-            warn()
-        else:
+        for put in self._puts[-1:]:
             put(warn)
+            return
+        warn()
 
 
 DASK_LOGS = DaskLogs()
