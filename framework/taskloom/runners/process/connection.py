@@ -153,7 +153,7 @@ class Connection:
         now = mono()
         self.run.on_launched(now)
         if self.lease != launched.spec.lease:
-            self.link.order(f"lease {self.lease!r}")  # renewed meanwhile
+            self.link.send_order(f"lease {self.lease!r}")  # renewed meanwhile
         if self.run.ladder.killed is not None:
             self.link.kill()
         if self._token.urgent:

@@ -10,6 +10,7 @@ once, when no process of the run is left and all that it has written was read.
 from __future__ import annotations
 
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -79,7 +80,7 @@ class Link(Protocol):
         """
 
 
-class DrivenRun:
+class DrivenRun(ABC):
     """One run; times are monotonic seconds."""
 
     def __init__(self, order: RunOrder, token: CancelToken, link: Link) -> None:
@@ -102,9 +103,9 @@ class DrivenRun:
 
     # -- the start
 
+    @abstractmethod
     def make_spec(self) -> LaunchSpec:
         """Return what is to be executed. Called on a helper thread: it may block, and raise why it cannot."""
-        raise NotImplementedError
 
     def on_launched(self, now: float) -> None:
         """The supervisor runs. Messages sent from here on are kept until the worker reads them."""

@@ -70,7 +70,7 @@ class RunCommands:
         connection = self._connection
         if connection.lease is not None and until > connection.lease:
             connection.lease = until
-            connection.link.order(f"lease {until!r}")
+            connection.link.send_order(f"lease {until!r}")
 
     @property
     def _is_open(self) -> bool:

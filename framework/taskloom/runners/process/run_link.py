@@ -37,15 +37,15 @@ class RunLink:
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process."""
-        self.order(f"signal {number}")
+        self.send_order(f"signal {number}")
 
     def signal_group(self, number: int) -> None:
         """Send a signal to the process group of the main process."""
-        self.order(f"group {number}")
+        self.send_order(f"group {number}")
 
     def be_patient(self) -> None:
         """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
-        self.order("patient")
+        self.send_order("patient")
 
     def kill(self) -> None:
         """Kill every process of the run."""
@@ -54,7 +54,7 @@ class RunLink:
             self._ends.send_order("kill")
             self._watch.kill_ordered(launched, mono())
 
-    def order(self, line: str) -> None:
+    def send_order(self, line: str) -> None:
         """Send an order to the supervisor."""
         if self._connection.phase is Phase.OPEN:
             self._ends.send_order(line)
