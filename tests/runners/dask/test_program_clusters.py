@@ -112,8 +112,8 @@ def test_a_worker_with_another_version_is_named_with_host_and_interpreter(dask: 
     assert isinstance(end, RunStartFailed)
     assert end.error.message == (
         f"cannot use the cluster at tcp://127.0.0.1:8786: worker w2 on host-w2 has Taskloom 0.0.1; this program has "
-        f"{__version__} (of 3 hosts in all); install the same version of Taskloom for the Dask scheduler and for each "
-        "worker"
+        f"{__version__} (of 3 hosts in all); install the same version of taskloom[dask] for the Dask scheduler and for "
+        "each worker"
     )
     assert "worker w2 on host-w2  /opt/bin/python" in end.error.traceback
 

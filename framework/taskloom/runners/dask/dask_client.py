@@ -35,9 +35,19 @@ _UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((
 
 
 class _WatchedClient(Client):
-    """A client that says when its connection is gone, in place of connecting again by itself.
+    """A client that says at once when its stream is gone, and does not connect again by itself.
 
-    Dask's own way tries for `timeout` seconds and then stays closed for good, without a word to its user.
+    Its two methods, and `Client._close`, are private names of Dask, since its public API does not suffice:
+    - Dask connects again with the same client, for `timeout` seconds, and then stays closed for good. The new
+      connection has none of our topics, and the Dask scheduler has dropped our tasks. No call says so.
+    - `Client.status` has to be polled, and a Dask scheduler that starts again within a tenth of a second is missed.
+      If the Dask scheduler ends the stream in good order, it stays "running".
+    - Calls such as `run` use other connections, which say nothing about the stream.
+    - A future is cancelled when the stream breaks, not when it ends, and an idle program has no future.
+    - `close` waits 2 s for a Dask scheduler that hangs, and if it is cancelled then, the client may connect again.
+
+    tests/runners/dask/test_program_local.py checks the names, and tests/runners/dask/cluster what they do; both were
+    tried with the releases 2026.7.0 and 2026.8.0.
     """
 
     on_lost: Callable[[str], None]

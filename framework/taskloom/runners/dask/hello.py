@@ -132,7 +132,7 @@ def odd_hosts(cluster: str, odd: Sequence[tuple[str, str, str]], total: int) -> 
     more = f"; and {len(odd) - len(named)} more" if len(odd) > len(named) else ""
     message = (
         f"cannot use {cluster}: {'; '.join(named)}{more} (of {plural(total, 'host')} in all); "
-        "install the same version of Taskloom for the Dask scheduler and for each worker"
+        "install the same version of taskloom[dask] for the Dask scheduler and for each worker"
     )
     return CannotAttach(message, f"{message}\n{table([('where', 'interpreter', 'what is wrong'), *odd])}\n")
 
