@@ -154,7 +154,7 @@ class DaskClient:
         """Return the workers of the Dask scheduler. Raises CallFailed."""
         identity = await _bounded(self._open_client().scheduler.identity(n_workers=-1), 10.0)
         return [
-            SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")))
+            SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")), dict(info.get("resources") or {}))
             for address, info in identity["workers"].items()
         ]
 
