@@ -276,10 +276,16 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "start": _START,
             "from": _or_null(_INSTANT),
+            "history": {
+                "enum": ["read", "off", "unread", None],
+                "description": "Whether the runs of the history are there; `unread` if it could not be read in time, "
+                "null if they were not asked for.",
+            },
             "runs": _list(
                 _object(
                     "One run.",
                     {
+                        "start": _START,
                         "job": _NAME,
                         "run": _RUN,
                         "attempt": _COUNT,

@@ -34,6 +34,10 @@ __all__ = ["Reader", "open_reader"]
 _MOST_NAMES = 10_000
 # Columns that no table shows.
 _LONG = ("error_traceback", "stuck_stack")
+_BRIEF = (
+    *("name", "start", "run", "job", "attempt", "instant", "queued_at", "started_at", "ended_at", "seconds"),
+    *("outcome", "reason_kind", "reason_text", "error_type", "error_message"),
+)
 # A firing that is later than this may make up for an instant that passed while the program was down.
 _LATE_SECONDS = 1.0
 
@@ -113,6 +117,11 @@ class Reader:
             _reader_of_runs(wanted), selected.where(*self._conditions(wanted)), self._latest_first(), most
         )
         return page._replace(rows=self._with_made_up(page.rows))
+
+    def brief_runs(self, wanted: RunFilter, most: int) -> Page:
+        """Return the last runs with what a timeline shows of them; the rest of each entry is empty."""
+        selected = self._select(tables.runs, only=_BRIEF).where(*self._conditions(wanted))
+        return self._page(RunEntry.read, selected, self._latest_first(), most)
 
     def last_runs(self, job: str, wanted: RunFilter, most: int) -> list[RunEntry]:
         """Return the last runs of one job that `wanted` lets pass, oldest first."""
