@@ -97,6 +97,12 @@ def test_a_lane_shows_runs_failures_lateness_and_what_is_planned() -> None:
     assert drawn == "·····░░░░░▇▇········▇▇✗······▇│··············◇··············"
 
 
+def test_a_lane_is_blank_where_no_run_is_known() -> None:
+    drawn = text_of(lane([run("a", 1, 1200, 60.0)], [], NOW.wall, 1800.0, 60, known_since=NOW.wall - 900))
+
+    assert drawn == "          ▇▇   ···············│·····························"
+
+
 @pytest.mark.parametrize("span", SPANS)
 @pytest.mark.parametrize("width", [3, 20, 63, 140])
 def test_a_lane_and_its_axis_have_the_width_that_was_asked_for(width: int, span: float) -> None:
@@ -124,3 +130,13 @@ def test_the_book_of_runs_keeps_the_last_ones_and_replaces_a_run_that_has_ended(
     assert [each.run for each in book.of("a")] == ["a#2", "a#3", "a#4"]
     assert book.last("a", 1)[0].outcome == "succeeded"
     assert book.of("b") == ()
+    assert (book.known_since("a"), book.known_since("b")) == (NOW.wall - 98, 0.0)
+
+
+def test_two_starts_count_their_runs_alike_and_older_ones_may_come_late() -> None:
+    book = RunBook(most=3)
+    book.add([run("a", 1, 10, 2.0)._replace(start="new")])
+
+    book.add([run("a", number, 100 - number, 2.0)._replace(start="old") for number in range(4)])
+
+    assert [(each.start, each.run) for each in book.of("a")] == [("old", "a#2"), ("old", "a#3"), ("new", "a#1")]
