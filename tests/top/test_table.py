@@ -87,6 +87,15 @@ def test_the_head_of_the_screen_keeps_what_is_bad_to_the_last(width: int) -> Non
     assert ("cpu 12%" in head) is (width >= 160)
 
 
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_no_column_moves_when_the_text_of_a_state_or_a_note_changes(width: int) -> None:
+    def head(left: float, note: str) -> str:
+        waiting = job("syslog", "waiting", waiting_for="backoff", due_in=left, note=note)
+        return text_of(table([JOBS[0], waiting], "", RunBook().last, NOW, width).head)
+
+    assert head(4.9, "") == head(5.0, "refused :5140") == head(340.0, "a very long sentence about what went wrong")
+
+
 def test_a_lane_shows_runs_failures_lateness_and_what_is_planned() -> None:
     late = run("a", 1, 1200, 60.0)._replace(due=NOW.wall - 1500)
     failed = run("a", 2, 600, 120.0, "failed")

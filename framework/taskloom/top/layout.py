@@ -12,6 +12,7 @@ from taskloom.top.keyboard import KEYS, Key
 from taskloom.top.lane import axis, lane
 from taskloom.top.program_facts import header
 from taskloom.top.run_book import PastRun
+from taskloom.top.states import shown_state
 from taskloom.top.styled import Line, Span, Style, cells, fitted, folded, joined, line, text_of
 from taskloom.top.table import table, window
 
@@ -156,7 +157,7 @@ def _pieces(each: Line, width: int) -> list[Line]:
 def _details(board: Board, _width: int) -> tuple[str, list[Line]]:
     runs = [_run_line(run, board.now.wall) for run in board.runs.last(board.chosen, _LAST_RUNS)[::-1]]
     history = [line(), line(Span("last runs, newest first", Style.HEAD)), *runs] if runs else []
-    return f"details of {board.chosen}", [*(board.looked or [_asking()]), *history]
+    return f"details of {_chosen_text(board)}", [*(board.looked or [_asking()]), *history]
 
 
 def _run_line(run: PastRun, now: float) -> Line:
@@ -169,7 +170,13 @@ def _run_line(run: PastRun, now: float) -> Line:
 
 
 def _stack(board: Board, _width: int) -> tuple[str, list[Line]]:
-    return f"live stack of {board.chosen}, once a second", list(board.looked or [_asking()])
+    return f"live stack of {_chosen_text(board)}", list(board.looked or [_asking()])
+
+
+def _chosen_text(board: Board) -> str:
+    """Return the name and the state of the chosen job: a page of its own hides the table."""
+    job = board.chosen_job
+    return board.chosen if job is None else f"{job.name}  {shown_state(job, board.moment.mono)}"
 
 
 def _asking() -> Line:
@@ -198,9 +205,9 @@ def _known_text(board: Board) -> str:
     if since is None or since <= now - board.remembered.span:
         return ""
     why = {
-        "read": "; earlier ones are not in the history, or too many",
-        "off": "; this program records no history",
-        "unread": "; its history cannot be read now",
+        "read": ": the history has none before, or more than are shown",
+        "off": ": this program records no history",
+        "unread": ": its history cannot be read now",
     }
     return f"runs since {local_time(since, now)}{why.get(board.kept.history, '')}"
 
