@@ -5,18 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
 
 import pytest
 from tests.support.booted_systemd import BootedSystemd, need_systemd
 
-from taskloom.clock import mono
-
 pytestmark = pytest.mark.long
 
 DEPLOY = Path(__file__).resolve().parents[2] / "docs" / "deploy"
-# Reached only in failures.
-PATIENCE_SECONDS = 60.0
 
 JOBS = """
 jobs:
@@ -66,14 +61,6 @@ def jobs(systemd: BootedSystemd, tmp_path: Path) -> Iterator[Path]:
     systemd.systemctl("reset-failed", "taskloom.service", check=False)
 
 
-def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    """Ask until it is so; systemd has no other way to wait for this."""
-    end = mono() + PATIENCE_SECONDS
-    while not condition():
-        assert mono() < end, what()
-        sleep(0.05)
-
-
 def test_a_start_ends_when_the_jobs_are_ready_and_a_stop_gets_the_time_that_it_needs(
     systemd: BootedSystemd, jobs: Path
 ) -> None:
@@ -100,8 +87,8 @@ def test_a_job_reads_from_the_socket_of_systemd_into_the_folder_of_its_state(
     systemd.run(sys.executable, "-c", client)
     folder = "/var/lib/taskloom"
 
-    until(lambda: "syslog.log" in systemd.run("ls", folder), lambda: systemd.run("ls", folder))
-    until(lambda: systemd.read(f"{folder}/syslog.log") == "one\n", lambda: systemd.read(f"{folder}/syslog.log"))
+    systemd.until(lambda: "syslog.log" in systemd.run("ls", folder), lambda: systemd.run("ls", folder))
+    systemd.until(lambda: systemd.read(f"{folder}/syslog.log") == "one\n", lambda: systemd.read(f"{folder}/syslog.log"))
 
 
 def test_a_reload_of_systemd_applies_the_changes_of_the_file(systemd: BootedSystemd, jobs: Path) -> None:
@@ -112,7 +99,7 @@ def test_a_reload_of_systemd_applies_the_changes_of_the_file(systemd: BootedSyst
     def status() -> list[str]:
         return systemd.properties("taskloom.service", "StatusText", "ActiveState")
 
-    until(lambda: status() == ["3 jobs: 3 running", "active"], status)
+    systemd.until(lambda: status() == ["3 jobs: 3 running", "active"], status)
 
 
 def test_a_program_that_hangs_is_started_again(systemd: BootedSystemd, jobs: Path) -> None:
@@ -122,7 +109,7 @@ def test_a_program_that_hangs_is_started_again(systemd: BootedSystemd, jobs: Pat
     def state() -> list[str]:
         return systemd.properties("taskloom.service", "NRestarts", "ActiveState", "SubState")
 
-    until(lambda: state() == ["1", "active", "running"], state)
+    systemd.until(lambda: state() == ["1", "active", "running"], state)
 
 
 def test_a_mistake_in_a_job_file_is_not_tried_again(systemd: BootedSystemd, jobs: Path) -> None:

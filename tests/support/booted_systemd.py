@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
 from tests.support.notify_socket import FakeServiceManager
+
+from taskloom.clock import mono
 
 __all__ = ["BootedSystemd", "need_systemd"]
 
@@ -26,6 +29,8 @@ mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys
 export container=docker SYSTEMD_UNIT_PATH=$1/units SYSTEMD_GENERATOR_PATH=$1/none NOTIFY_SOCKET=$1/booted
 exec /lib/systemd/systemd --system --unit=start.target --log-target=console --show-status=no
 """
+# Reached only in failures.
+_PATIENCE_SECONDS = 60.0
 _NAMESPACES = ("--pid", "--fork", "--kill-child", "--mount-proc", "--mount", "--uts", "--ipc", "--net", "--cgroup")
 # What the units of a distribution refer to.
 _TARGETS = ("start", "sysinit", "basic", "sockets", "multi-user", "network-online", "shutdown")
@@ -111,6 +116,17 @@ class BootedSystemd:
         lines = self.systemctl("show", unit, *(f"--property={each}" for each in names)).splitlines()
         found = dict(line.split("=", 1) for line in lines)
         return [found[name] for name in names]
+
+    def until(self, condition: Callable[[], bool], what: Callable[[], object]) -> None:
+        """Ask until it is so; `what`: returns what there is instead."""
+        end = mono() + _PATIENCE_SECONDS
+        while not condition():
+            assert mono() < end, what()
+            try:
+                self._outer.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            raise AssertionError("systemd has ended")
 
     def read(self, path: str) -> str:
         """Return the content of a file as the services see it."""
