@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,14 @@ jobs:
 """
 SLOW = """
 jobs:
-  slow: {task: command, params: {argv: [sh, -c, "trap 'sleep 3; exit' TERM; sleep 1000 & wait"]}, join: 20s}
+  slow: {task: command, params: {argv: [sh, -c, "trap 'sleep 7; exit' TERM; sleep 1000 & wait"]}, join: 20s}
 """
 # The program and its Python are in the folders of the user who tests. The rest of the unit is as it is.
-DROP_IN = """[Service]
+DROP_IN = """
 DynamicUser=no
 PrivateTmp=no
 ProtectHome=no
 RestartSec=0
-WatchdogSec=5
 StandardOutput=append:{folder}/log
 StandardError=append:{folder}/log
 """
@@ -52,13 +52,19 @@ def jobs(systemd: BootedSystemd, tmp_path: Path) -> Iterator[Path]:
     text = text.replace("/opt/taskloom/bin/taskloom", f"{sys.executable} -m taskloom")
     (systemd.units / "taskloom.service").write_text(text)
     (systemd.units / "taskloom.socket").write_text((DEPLOY / "taskloom.socket").read_text())
-    drop_ins = systemd.units / "taskloom.service.d"
-    drop_ins.mkdir(exist_ok=True)
-    (drop_ins / "test.conf").write_text(DROP_IN.format(folder=tmp_path))
-    systemd.systemctl("daemon-reload")
+    change(systemd, DROP_IN.format(folder=tmp_path), name="all")
     yield file
     systemd.systemctl("stop", "taskloom.socket", "taskloom.service")
     systemd.systemctl("reset-failed", "taskloom.service", check=False)
+    shutil.rmtree(systemd.units / "taskloom.service.d")
+
+
+def change(systemd: BootedSystemd, lines: str, *, name: str = "one") -> None:
+    """Have other lines in the service, for this test."""
+    folder = systemd.units / "taskloom.service.d"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.conf").write_text(f"[Service]\n{lines}\n")
+    systemd.systemctl("daemon-reload")
 
 
 def test_a_start_ends_when_the_jobs_are_ready_and_a_stop_gets_the_time_that_it_needs(
@@ -69,10 +75,8 @@ def test_a_start_ends_when_the_jobs_are_ready_and_a_stop_gets_the_time_that_it_n
     started = systemd.properties("taskloom.service", "ActiveState", "StatusText")
     health = systemd.run(sys.executable, "-m", "taskloom", "health", "--ready")
     # Less than the job needs, although the program asks for more.
-    (systemd.units / "taskloom.service.d" / "stop.conf").write_text("[Service]\nTimeoutStopSec=1\n")
-    systemd.systemctl("daemon-reload")
+    change(systemd, "TimeoutStopSec=5")
     systemd.systemctl("stop", "taskloom.service")
-    (systemd.units / "taskloom.service.d" / "stop.conf").unlink()
 
     assert started == ["active", "1 job: 1 running"]
     assert health == "ready\n"
@@ -103,6 +107,7 @@ def test_a_reload_of_systemd_applies_the_changes_of_the_file(systemd: BootedSyst
 
 
 def test_a_program_that_hangs_is_started_again(systemd: BootedSystemd, jobs: Path) -> None:
+    change(systemd, "WatchdogSec=5")
     systemd.systemctl("start", "taskloom.socket", "taskloom.service")
     systemd.systemctl("kill", "--signal=STOP", "--kill-who=main", "taskloom.service")
 
