@@ -79,7 +79,7 @@ BROKEN: dict[bytes, str] = {
     b'{"started": true': "it sent a line that is not JSON",
     b"[" * 100_000: "it sent a line that is not JSON",
     b"9" * 5000: "it sent a line that is not JSON",
-    b'{"spec": {}}': "it sent 'spec', which is no message",
+    b'{"spec": {}}': "it sent 'spec', which is not a message",
     b'{"started": 1, "at": 0.5}': "'started' is 1; expected true or false",
     b'{"hello": "1"}': "'hello' has no 'pid'",
     b'{"hello": 1, "pid": 1, "dump": -1, "thread": 0}': "'hello' is 1; expected a text",

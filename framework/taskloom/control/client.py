@@ -40,7 +40,7 @@ __all__ = [
 ASK_SECONDS = 5.0
 """Seconds in which a program answers, unless the call says otherwise. It answers in milliseconds while it is well."""
 
-# A deadline that is nearer, or over, is no reason to take a program for silent that answers in milliseconds.
+# A deadline that is nearer, or over, is not a reason to take a program for silent that answers in milliseconds.
 _LEAST_SECONDS = 0.5
 _FIRST_FAILURE = 400
 _JSON = {"accept": "application/json"}

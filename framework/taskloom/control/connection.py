@@ -140,7 +140,7 @@ class Connection:
         return memoryview(self._output[0])[self._offset :]
 
     def sent(self, count: int, now: float) -> None:
-        """Note that so many of the pending bytes were sent."""
+        """Note that this number of the pending bytes was sent."""
         self._offset += count
         self._output_bytes -= count
         if self._output and self._offset >= len(self._output[0]):

@@ -226,7 +226,7 @@ class StopReport:
     killed: tuple[Killed, ...] = ()
     """The runs that the shutdown ended by TERM or KILL, in the order of their jobs."""
     lost: tuple[Lost, ...] = ()
-    """The lost runs of which something may still be executing; their outcome is known, so they are no survivors."""
+    """The lost runs of which something may still be executing; their outcome is known, so they are not survivors."""
 
     @property
     def is_clean(self) -> bool:

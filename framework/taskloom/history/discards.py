@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 ROWS = 500
-"""At most so many rows are read or deleted in one slice."""
+"""The number of rows that one slice reads or deletes at most."""
 FIRING_BYTES = 1500.0  # a run with its three events
 GONE_JOBS = 25  # of one slice: SINGLE_RUNS rows each
 

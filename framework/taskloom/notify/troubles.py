@@ -68,7 +68,7 @@ class _Trouble:
 
 
 class Troubles:
-    """The troubles of all jobs. `wanted`: the kinds that the receiver has; others are no trouble.
+    """The troubles of all jobs. `wanted`: the kinds that the receiver has; others are not troubles.
 
     Times are monotonic seconds, those of the notices seconds since the epoch.
     """

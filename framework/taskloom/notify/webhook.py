@@ -22,7 +22,7 @@ from taskloom.text import duration, printable
 __all__ = ["SIGNATURE", "TIMESTAMP", "WebhookTransport", "sign"]
 
 TIMESTAMP, SIGNATURE = "Taskloom-Timestamp", "Taskloom-Signature"
-# Of the head of a reply. More is no answer to a webhook.
+# Of the head of a reply. More is not an answer to a webhook.
 _MOST_HEAD = 64 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _LOCATION = re.compile(rb"\r?\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)

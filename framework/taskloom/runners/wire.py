@@ -155,7 +155,7 @@ def _decode(line: bytes, known: Mapping[str, Callable[[dict[str, Any]], Any]]) -
     name = next(iter(data), None)
     read = known.get(name) if name is not None else None
     if read is None:
-        raise ProtocolError(f"it sent {quoted(name)}, which is no message" if data else "it sent an empty object")
+        raise ProtocolError(f"it sent {quoted(name)}, which is not a message" if data else "it sent an empty object")
     return read(data)
 
 

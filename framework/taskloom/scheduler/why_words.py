@@ -37,7 +37,7 @@ __all__ = [
 _LONGEST_ERROR = 240
 # A task may report whole numbers of any size, and Python refuses to write the longest.
 _HUGE = 1e15
-# Of a longer chain of dependencies, so many are named before the last.
+# Of a longer chain of dependencies, this number is named before the last.
 _MOST_LINKS = 4
 
 _ENDS = {

@@ -132,7 +132,7 @@ def _access_of(asked: Asked, rules: Rules) -> Access:
 
 
 def _host_name(written: str) -> str | None:
-    """Return the name of a Host header without its port, in small letters; None if it is no host."""
+    """Return the name of a Host header without its port, in small letters; None if it is not a host."""
     try:
         parts = urlsplit(f"//{written}")
         _ = parts.port

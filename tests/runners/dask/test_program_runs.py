@@ -122,7 +122,7 @@ def test_a_report_that_is_none_is_logged_and_ends_nothing(dask: DaskBench, caplo
     dask.do(child.end)
 
     assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
-    assert "the worker broke the protocol: it sent 'nonsense', which is no report" in caplog.text
+    assert "the worker broke the protocol: it sent 'nonsense', which is not a report" in caplog.text
 
 
 def test_a_run_whose_task_cannot_cross_does_not_start(dask: DaskBench) -> None:

@@ -17,7 +17,7 @@ VARIABLE = "_TASKLOOM_COMPLETE"
 
 
 def answer(command: click.Command, environ: Mapping[str, str]) -> tuple[int, str]:
-    """Return the exit code and the lines for the shell. Whatever fails is no completion, and never a message.
+    """Return the exit code and the lines for the shell. Whatever fails is not a completion, and never a message.
 
     `environ` has VARIABLE, TASKLOOM_LINE with the command line up to the cursor, and for bash TASKLOOM_BREAKS.
     """

@@ -253,7 +253,7 @@ class Reloader:
             raise
 
     def _failed(self, error: BaseException) -> ReloadOutcome:
-        """Log an error that no one has expected, and return it as an outcome."""
+        """Log an unexpected error, and return it as an outcome."""
         advice = advice_for(error)
         if not advice:
             trace = "".join(traceback.format_exception(error))

@@ -165,7 +165,7 @@ class DaskClient:
         answers = await _bounded(self._open_client().run(function, text, workers=[address]), within)
         found = answers.get(address)
         if not isinstance(found, str):
-            raise CallFailed("it is no worker of the cluster any more")
+            raise CallFailed("it is not a worker of the cluster any more")
         return found
 
     def _open_client(self) -> Any:
@@ -297,7 +297,7 @@ async def _close(client: Any, within: float) -> None:
     """Close a client, with force if it takes long."""
     if client is None or client.status == "closed":
         return
-    client.status = "closing"  # before anything: our own end is no loss
+    client.status = "closing"  # before anything: our own end is not a loss
     with suppress(Exception):
         async with asyncio.timeout(within):
             await client._close(fast=True)

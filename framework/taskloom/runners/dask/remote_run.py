@@ -140,7 +140,7 @@ class RemoteRun:
     # -- what its processes say
 
     def reported(self, data: Mapping[str, Any]) -> None:
-        """Take one message. One that is no report is logged and ignored: the end of the run does not depend on it."""
+        """Take one message. One that is not a report is logged and ignored: the end of the run needs none."""
         if self._is_concluded:
             return
         try:
@@ -269,7 +269,7 @@ class RemoteRun:
         return RunStartFailed(self.order.run, explained("SessionClosed", "this program has left the cluster before"))
 
     def lost(self, why: str, stopped_by: float) -> None:
-        """No one can confirm the end; whatever is left has stopped by `stopped_by`, in monotonic seconds."""
+        """The end cannot be confirmed; whatever is left has stopped by `stopped_by`, in monotonic seconds."""
         self._is_lost = True
         error = explained("RunLost", why)
         requested = self.token.is_requested

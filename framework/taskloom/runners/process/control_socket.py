@@ -31,7 +31,7 @@ class ControlReader(Member, Protocol):
         """Nothing more will come; `half_line` says that the end is within a line. Called once."""
 
     def worker_broke_protocol(self, error: ProtocolError) -> None:
-        """It has sent something that is no message. Called after `worker_closed`."""
+        """It has sent something that is not a message. Called after `worker_closed`."""
 
 
 class ControlSocket(RunSocket):
