@@ -68,6 +68,20 @@ def test_a_program_lives_before_it_is_ready_and_while_it_stops(scheduler: HeldSc
     assert ask(asked, "/livez") == (200, "ok\n")
 
 
+def test_no_probe_and_no_scrape_reads_the_processes_of_runs(
+    scheduler: HeldScheduler, asked: AskedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("it reads /proc for each run")
+
+    monkeypatch.setattr("taskloom.scheduler.snapshots.with_processes", refuse)
+    for path in ("/livez", "/metrics"):
+        assert ask(asked, path)[0] == 200
+    assert ask(asked, "/readyz") == (503, "waiting\n")
+    with pytest.raises(AssertionError, match="it reads"):
+        scheduler.snapshot()
+
+
 def test_a_program_is_ready_in_one_word(scheduler: HeldScheduler, asked: AskedApi) -> None:
     may_end = threading.Event()
     scheduler.add_function("slow", hold(may_end), daemon=True)
