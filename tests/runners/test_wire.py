@@ -155,7 +155,7 @@ def test_texts_that_are_too_long_are_cut(text: str, size: int) -> None:
     ("params", "text"),
     [
         ({"a": "x" * LONGEST_LINE}, "the params take 1,"),
-        ({"a": object()}, "it is no JSON data: Object of type object is not JSON serializable"),
+        ({"a": object()}, "it is not JSON data: Object of type object is not JSON serializable"),
     ],
     ids=["too long", "an object"],
 )

@@ -181,7 +181,7 @@ def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> R
 def _query(values: Mapping[str, object]) -> str:
     """Return the query of a request with its `?`; "" for none."""
     pairs = [(name, _text(each)) for name, value in values.items() for each in _each(value)]
-    # An argument of the command line may have bytes that are no UTF-8. The program refuses them.
+    # An argument of the command line may have bytes that are not UTF-8. The program refuses them.
     return f"?{urlencode(pairs, quote_via=quote, errors='surrogateescape')}" if pairs else ""
 
 

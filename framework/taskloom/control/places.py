@@ -48,7 +48,7 @@ class OpenFolder(NamedTuple):
 
     path: str
     descriptor: int
-    """Of the folder, to be closed by the caller."""
+    """The descriptor of the folder; the caller closes it."""
     notes: tuple[str, ...]
     """Why each folder before it could not be used, if its variable is set."""
 

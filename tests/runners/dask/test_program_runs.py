@@ -127,13 +127,13 @@ def test_a_report_that_is_none_is_logged_and_ends_nothing(dask: DaskBench, caplo
 
 def test_a_run_whose_task_cannot_cross_does_not_start(dask: DaskBench) -> None:
     def refuse() -> TaskReference:
-        raise CannotCross("cannot send param 'at': it is no JSON data")
+        raise CannotCross("cannot send param 'at': it is not JSON data")
 
     binding = Binding(lambda: Body(lambda ctx: None, None), refer=refuse)
     end = dask.end(dask.start(binding=binding))
 
     assert isinstance(end, RunStartFailed)
-    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is no JSON data", True)
+    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is not JSON data", True)
 
 
 # -- stops

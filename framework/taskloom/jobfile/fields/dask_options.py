@@ -35,7 +35,7 @@ from taskloom.text import duration
 __all__ = ["ADDRESS_PATTERN", "DASK", "DASK_OPTIONS"]
 
 ADDRESS_PATTERN = r"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}$"
-"""Of the JSON Schema: it accepts every address that `parse_address` accepts."""
+"""The pattern in the JSON Schema: it accepts every address that `parse_address` accepts."""
 
 # A local cluster is for trials on one machine, and each of its workers is an interpreter.
 _MOST_LOCAL_WORKERS = 64

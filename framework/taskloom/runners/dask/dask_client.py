@@ -74,7 +74,7 @@ class DaskClient:
 
     async def connect(self, address: str, security: Security, within: float) -> None:
         """Connect to this address. Raises CannotAttach."""
-        # The hello decides about versions. Set each time: others may reset the filters.
+        # The hello checks the versions, so this warning is ignored. Set each time: others may reset the filters.
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)
         client: Any = None
         try:
@@ -287,7 +287,7 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever was raised there
         cause = root_cause(error)
         text = _text_of(cause)
-        # Of an error before our function is called, Dask passes on no more than how it is written.
+        # If an error comes before our function is called, Dask passes on only its text.
         unread = _UNREADABLE.fullmatch(text)
         is_final = unread is not None or isinstance(cause, ImportError | AttributeError)
         raise CallFailed(unread[2] if unread else text, is_final=is_final) from None

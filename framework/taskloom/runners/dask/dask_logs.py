@@ -32,7 +32,7 @@ class DaskLogs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        # Of each connected cluster; any of them will do.
+        # One for each connected cluster. Any of them can log.
         self._puts: list[Put] = []
         self._logger = logging.getLogger("taskloom.dask")
         self._window = -_WINDOW_SECONDS

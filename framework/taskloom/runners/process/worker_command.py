@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["log_levels", "sent_path", "spec_of", "worker_command"]
 
 _SCRIPT = Path(__file__).absolute().parents[2] / "worker" / "__main__.py"
-# Of the loggers that have no level of their own in the standard library: "not set".
+# The level of a logger of the standard library that has none of its own: "not set".
 _NOT_SET = 0
 
 

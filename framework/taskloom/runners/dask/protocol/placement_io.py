@@ -107,7 +107,7 @@ class FutureEnded(NamedTuple):
     verdict: str
     why: str = ""
     key: str = ""
-    """Of the task; "" means the run's latest one."""
+    """The key of the task; "" means the latest task of the run."""
 
 
 class SessionClosed(NamedTuple):
