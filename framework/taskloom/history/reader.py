@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "open_reader"]
 
-# Of the variables in one statement SQLite allows 32,766.
+# SQLite allows 32,766 variables in one statement.
 _MOST_NAMES = 10_000
 # Columns that no table shows.
 _LONG = ("error_traceback", "stuck_stack")

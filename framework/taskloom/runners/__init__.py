@@ -147,7 +147,7 @@ class ProcessInfo(NamedTuple):
     cpu: float
     """Seconds, of ended processes included."""
     state: str
-    """Of the main process: `running`, `sleeping` or `stopped`."""
+    """The state of the main process: `running`, `sleeping` or `stopped`."""
 
 
 class RunHandle(Protocol):
