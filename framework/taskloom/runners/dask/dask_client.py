@@ -74,6 +74,7 @@ class DaskClient:
         self._listener = listener
         # Any: Dask says only of some functions what they return.
         self._client: Any = None
+        self._topics: list[str] = []
         self._watches: dict[str, tuple[Any, asyncio.Task[None]]] = {}
         # The loop refers to its tasks only weakly.
         self._calls: set[asyncio.Future[Any]] = set()
@@ -111,6 +112,7 @@ class DaskClient:
         self._client = client
         # Before the first list of workers: one that joins in between is seen twice, and never missed.
         client.subscribe_topic("all", self._on_cluster_event)
+        self._topics.append("all")
 
     def _security(self) -> Security:
         tls = self._cluster.tls
@@ -188,6 +190,7 @@ class DaskClient:
     def subscribe(self, topic: str) -> None:
         """Have the events of the topic passed to the listener."""
         self._open_client().subscribe_topic(topic, self._on_published)
+        self._topics.append(topic)
 
     def _on_published(self, event: tuple[float, Any]) -> None:
         data = event[1]
@@ -276,6 +279,11 @@ class DaskClient:
     async def close(self, within: float) -> None:
         """Close everything in at most `within` seconds. Raises nothing; idempotent."""
         client, self._client = self._client, None
+        # A Dask scheduler that tells a client of its own end logs a traceback about the closed connection.
+        for topic in self._topics:
+            with suppress(Exception):
+                client.unsubscribe_topic(topic)
+        self._topics.clear()
         self._forget_tasks()
         for call in list(self._calls):
             call.cancel()
