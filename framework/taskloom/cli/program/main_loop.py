@@ -1,4 +1,4 @@
-"""What the main thread does while jobs run: it waits on one queue, for signals and for messages about the scheduler.
+"""The work of the main thread while jobs run: it waits on one queue, for signals and for messages about the scheduler.
 
 Whatever is raised on the main thread meanwhile stops the jobs; the main thread goes on waiting for signals.
 """
