@@ -78,4 +78,4 @@ class Opened(NamedTuple):
 
     lost: tuple[LostRun, ...]
     remembered: Mapping[str, RememberedJob]
-    """What is remembered of each job, by its name."""
+    """The memory of each job, by its name."""

@@ -1,4 +1,4 @@
-"""Where the run of a job is, and when it last polled."""
+"""The place of a job's run, and when it last polled."""
 
 from __future__ import annotations
 

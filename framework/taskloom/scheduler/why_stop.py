@@ -1,4 +1,4 @@
-"""What a stop would do with a job, and how long it would take."""
+"""The effect that a stop would have on a job, and how long it would take."""
 
 from __future__ import annotations
 

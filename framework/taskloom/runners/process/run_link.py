@@ -1,4 +1,4 @@
-"""What one run in a process does to its processes, and what it reports."""
+"""The link of one run to its processes: its effects on them, and its reports."""
 
 from __future__ import annotations
 
