@@ -30,7 +30,7 @@ class PastRuns:
     def __init__(self) -> None:
         self._asked: deque[_Question] = deque()
 
-    def ask(self, since: float, most: int, found: Found) -> bool:
+    def request(self, since: float, most: int, found: Found) -> bool:
         """Have `found` called with the last `most` runs since an instant, or with None; False if too many wait."""
         if len(self._asked) >= _MOST_QUESTIONS:
             return False
