@@ -45,7 +45,7 @@ _STYLES: Mapping[Style, RichStyle] = {
 _COLOURLESS = {
     style: RichStyle(bold=found.bold, dim=found.dim, reverse=found.reverse) for style, found in _STYLES.items()
 }
-# What is drawn instead on terminals whose encoding is not UTF-8.
+# The characters for terminals whose encoding is not UTF-8.
 _ASCII = str.maketrans("●◔◐◌○■✗✓‖▶█░▇◇│·…", "*oo~o#xv=>#.#o|.~")
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.-=+*%#")
 
