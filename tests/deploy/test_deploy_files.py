@@ -242,8 +242,9 @@ def test_the_pod_is_consistent() -> None:
     assert mounted == {each["name"] for each in spec["template"]["spec"]["volumes"]}
     assert user == [str(spec["template"]["spec"]["securityContext"]["runAsUser"])]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        # `taskloom health` waits up to five seconds for an answer.
-        assert container()[probe]["timeoutSeconds"] > 5
+        # `taskloom health` waits up to five seconds for an answer, and has to be loaded.
+        assert container()[probe]["timeoutSeconds"] >= 10
+    assert "--timeout=10s" in docker("HEALTHCHECK")[0]
 
 
 # -- processes

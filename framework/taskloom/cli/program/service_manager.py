@@ -115,13 +115,13 @@ class ServiceManager:
 
     def reloading(self) -> None:
         """Tell that the program reads its files again. The time is that of the request: systemd compares it."""
-        if self._thread is not None and self._is_ready:
+        if self._may_reload():
             self._outgoing.append(("RELOADING=1", f"MONOTONIC_USEC={int(mono() * 1e6)}"))
             self._wake()
 
     def reloaded(self) -> None:
         """Tell that this is over."""
-        if self._thread is not None and self._is_ready:
+        if self._may_reload():
             self._outgoing.append(("READY=1",))
             self.put()
             self._wake()
@@ -134,6 +134,10 @@ class ServiceManager:
             self._wake()
             if thread.wait_for(self._closed, _CLOSE_SECONDS):
                 thread.join(_CLOSE_SECONDS)
+
+    def _may_reload(self) -> bool:
+        # A program that stops is neither ready nor reloading: STOPPING=1 is the last of these three.
+        return self._thread is not None and self._is_ready and not self._is_stopping
 
     def _wake(self) -> None:
         try:

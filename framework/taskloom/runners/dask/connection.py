@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class SeenWorker(NamedTuple):
     name: str
     host: str
     """An IP address or a name."""
+    resources: Mapping[str, float] = MappingProxyType({})
+    """The amounts with which it was started."""
 
 
 class CallFailed(Exception):

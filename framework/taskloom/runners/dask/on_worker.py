@@ -95,9 +95,11 @@ async def hello(text: str, dask_worker: Any = None) -> str:
 def hello_scheduler(text: str) -> str:  # noqa: ARG001 - as for the workers
     """Return what the process of the Dask scheduler is: it imports this module to read the tasks."""
     from taskloom import __version__
+    from taskloom.runners.dask.extra import problems_here
     from taskloom.runners.dask.protocol.messages import PROTOCOL
 
-    return _to_json({"protocol": PROTOCOL, "version": __version__, **_interpreter(), "tasks": {}, "problems": []})
+    here = {"protocol": PROTOCOL, "version": __version__, **_interpreter()}
+    return _to_json({**here, "tasks": {}, "problems": problems_here()})
 
 
 def _describe() -> dict[str, Any]:

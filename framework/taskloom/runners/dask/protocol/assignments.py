@@ -22,6 +22,8 @@ from taskloom.runners.dask.protocol.slots import Slots
 
 __all__ = ["Assignments"]
 
+# A worker that was not heard of for so long after its last lease and the grace is not waited for.
+_OUT_OF_REACH_SECONDS = 10.0
 # A SIGKILL takes effect a little later than it is decided, and two clocks do not run exactly alike.
 _MARGIN_SECONDS = 1.0
 
@@ -51,10 +53,12 @@ class Assignments:
             self.wanted[link.worker.address] = link
 
     def plan_silence(self, link: Link) -> None:
-        """Plan when the worker becomes unreachable."""
+        """Plan when the worker becomes unreachable, or, if it is unreachable, when its runs are lost."""
         key = ("silence", link.worker.address)
         if link.executions:
-            self.deadlines.plan(key, link.heard_at + self._lease.ttl)
+            silent_at = link.heard_at + self._lease.ttl
+            lost_at = silent_at + self._lease.grace + _OUT_OF_REACH_SECONDS
+            self.deadlines.plan(key, lost_at if link.state is LinkState.UNREACHABLE else silent_at)
         else:
             self.deadlines.clear(key)
             if link.state is LinkState.UNREACHABLE:
