@@ -75,9 +75,9 @@ def process(
 
     When the run is cancelled it raises Cancelled, and when the generator is closed (a `break` does that) it ends: in
     both cases the whole process group first gets TERM and, `grace` seconds later, KILL. The output of the group
-    meanwhile is discarded. If the child exits while another process still holds its output open, such as a daemon that it has
-    started, the lines end `grace` seconds later, and that process goes on. In any case the child is reaped and the pipe
-    is closed. `grace` should be well under the `within` of the job's `join`.
+    meanwhile is discarded. If the child exits while another process still holds its output open, such as a daemon that
+    it has started, the lines end `grace` seconds later, and that process goes on. In any case the child is reaped and
+    the pipe is closed. `grace` should be well under the `within` of the job's `join`.
 
     Raises subprocess.CalledProcessError after the last line if the exit status is not 0, and what Popen raises, such as
     FileNotFoundError. Raises TypeError and ValueError at once for arguments that cannot work.
