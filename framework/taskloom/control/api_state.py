@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class ApiState:
-    """Shared by the handlers, on the server's thread."""
+    """Shared by the handlers, on the server's thread, and on another one for GET routes that are slow."""
 
     scheduler: Scheduler
     program: ProgramInfo

@@ -69,7 +69,7 @@ def passed_sockets(name: str) -> list[socket.socket]:
     """Return duplicates of the sockets with a name (`FileDescriptorName=`), or of the one with a number, such as `3`.
 
     The caller closes them. They share their state with the original: `shutdown` and the blocking mode are those of all
-    duplicates. Raises LookupError, in words, if there is none, and OSError if one is no socket.
+    duplicates. Raises LookupError, in words, if there is none, and OSError if one is not a socket.
     """
     take_passed_sockets()
     taken = _taken or []

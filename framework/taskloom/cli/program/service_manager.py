@@ -35,7 +35,7 @@ READY_SECONDS = 60.0
 """After this time the program counts as ready in any case: systemd allows 90 seconds for a start."""
 REST_SECONDS = 1.0
 _LONGEST_REST = 5.0
-# Of the time between two lines of text, a snapshot takes no more than this part.
+# A snapshot takes no more than this part of the time between two lines of text.
 _SHARE = 20.0
 # For an answer of the scheduler's thread. Ten spinning tasks delay it by some tenths of a second.
 _ANSWER_SECONDS = 2.0
