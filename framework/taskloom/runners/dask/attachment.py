@@ -276,8 +276,8 @@ class Attachment:
         self._state = State.ATTACHED
         self._attaching = None
         self._crew.take(attached, connection, session.id, self._thread.spawn)
-        if not attached.hellos:
-            self._log("%s has no worker yet: its runs wait until there is one", self._cluster.shown)
+        if attached.lack:
+            self._log("%s", attached.lack)
 
     def _take_waiting(self) -> list[RemoteRun]:
         waiting = list(self._waiting.values())
