@@ -11,7 +11,6 @@ The states, in which only the cluster's thread changes it:
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from taskloom.core.enums import FastEnum, plain_members
 from taskloom.core.run_reports import RunEnded
 from taskloom.runners import TERMINATE_SECONDS
 from taskloom.runners.dask.attach import Attached, attach
+from taskloom.runners.dask.cluster_log import ClusterLog
 from taskloom.runners.dask.cluster_thread import ClusterThread, PostingWaker
 from taskloom.runners.dask.connection import Connect, Connection
 from taskloom.runners.dask.crew import Crew
@@ -35,7 +35,7 @@ from taskloom.runners.dask.remote_run import RemoteRun, explained
 from taskloom.runners.dask.run_spec import needed_task, spec_of
 from taskloom.runners.dask.session import Session
 from taskloom.runners.error_info import describe
-from taskloom.runners.process.log_thread import LogThread, RunLog
+from taskloom.runners.process.log_thread import LogThread
 from taskloom.text import duration
 
 if TYPE_CHECKING:
@@ -86,11 +86,11 @@ class Attachment:
         self._waiting: dict[str, RemoteRun] = {}
         # The sessions of this program on all its clusters.
         self._sessions = sessions
-        self._crew = Crew(cluster, self._joined, self._log, sessions)
         self._next_stack = 0
         self._is_closing = False
         self._logs = LogThread(name="taskloom-dask-logs")
-        self._log_tag = RunLog(self._logs, "", "", lambda: None)
+        self._log = ClusterLog(self._logs)
+        self._crew = Crew(cluster, self._joined, self._log.warn, sessions)
         self._thread = ClusterThread(self._struck, DASK_LOGS.pass_on)
         self._logs.start()
         try:
@@ -233,8 +233,8 @@ class Attachment:
     async def _attach(self) -> None:
         """Make the first connection of a session; fail the runs that wait for it if that is not possible."""
         session = secrets.token_hex(8)
-        within = duration(self._cluster.wait)
-        note = self._thread.call_at(mono() + _QUIET_SECONDS, self._log_info, "waiting for %s, for at most %s", within)
+        text, within = "waiting for %s, for at most %s", duration(self._cluster.wait)
+        note = self._thread.call_at(mono() + _QUIET_SECONDS, self._log.inform, text, self._cluster.shown, within)
         try:
             attached, connection = await self._open(session, self._cluster.wait)
         except CannotAttach as error:
@@ -257,7 +257,7 @@ class Attachment:
         connection: Connection = await self._thread.call_elsewhere(self._connect, self._cluster, self)
         self._connection = connection
         self._crew.begin()
-        DASK_LOGS.use(self._log_later)
+        DASK_LOGS.use(self._log.put)
         try:
             attached = await attach(connection, self._cluster, session, f"taskloom-{session}", within)
         except BaseException:
@@ -277,7 +277,7 @@ class Attachment:
         self._attaching = None
         self._crew.take(attached, connection, session.id, self._thread.spawn)
         if attached.lack:
-            self._log("%s", attached.lack)
+            self._log.warn("%s", attached.lack)
 
     def _take_waiting(self) -> list[RemoteRun]:
         waiting = list(self._waiting.values())
@@ -291,11 +291,11 @@ class Attachment:
             try:
                 attached, connection = await self._open(self._session.id, LONGEST_RETRY_SECONDS)
             except CannotAttach as error:
-                self._log("%s; trying again in %s", error, duration(pause))
+                self._log.warn("%s; trying again in %s", error, duration(pause))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
                 continue
-            self._log_info("connected to %s again")
+            self._log.inform("connected to %s again", self._cluster.shown)
             left = self._crew.hellos.keys() - attached.hellos.keys() - set(attached.silent)
             self._attached(attached, connection)
             for address in sorted(left):
@@ -341,7 +341,7 @@ class Attachment:
             return  # the attach that goes on finds it out
         self._state = State.CUT
         self._session.connection = None
-        self._log("lost %s: %s; trying to connect again", self._cluster.shown, why)
+        self._log.warn("lost %s: %s; trying to connect again", self._cluster.shown, why)
         self._session.put(io.ClusterLost(why))
         self._attaching = self._thread.spawn(self._reconnect())
 
@@ -371,7 +371,7 @@ class Attachment:
             elif self._attaching is not None:
                 await asyncio.wait([self._attaching], timeout=_CLOSE_SECONDS)
         finally:
-            DASK_LOGS.leave(self._log_later)
+            DASK_LOGS.leave(self._log.put)
             self._logs.close()
             self._thread.stop()
 
@@ -396,16 +396,3 @@ class Attachment:
         if connection is not None:
             with suppress(RuntimeError):  # the loop has ended
                 self._thread.spawn(connection.close(_CLOSE_SECONDS))
-
-    # -- the log
-
-    def _log(self, text: str, *values: object, level: int = logging.WARNING) -> None:
-        """Log a line about the cluster, on the thread for logs: a handler may block."""
-        self._log_later(lambda: logging.getLogger("taskloom.dask").log(level, text, *values))
-
-    def _log_info(self, text: str, *values: object) -> None:
-        """Log a line whose first value is the cluster."""
-        self._log(text, self._cluster.shown, *values, level=logging.INFO)
-
-    def _log_later(self, log: Callable[[], object]) -> None:
-        self._logs.put(self._log_tag, log)
