@@ -140,6 +140,22 @@ def test_a_worker_that_is_terminated_ends_its_runs_first(
     require_no_second_start(bench, cluster, (run, marks))
 
 
+def test_a_worker_that_is_terminated_waits_for_a_run_that_it_has_to_kill(
+    make_cluster: MakeCluster, make_bench: MakeBench
+) -> None:
+    cluster = make_cluster("a", nanny=True)
+    bench = make_bench(cluster)
+    run, marks = bench.enter(tasks.ignore, "deaf")
+
+    cluster.workers["a"].signal(signal.SIGTERM)
+
+    end = bench.await_end(run, GRACE + 8.0 + SLACK_SECONDS)
+    assert (end.how, end.was_requested) == (How.RAISED, False), end
+    assert "has stopped it: the worker is closing" in str(end.error)
+    assert "SIGKILL after " in str(end.error)
+    marks.await_stop(SLACK_SECONDS)
+
+
 def test_a_retired_worker_ends_its_runs_and_none_moves_elsewhere(
     make_cluster: MakeCluster, make_bench: MakeBench
 ) -> None:
