@@ -266,7 +266,7 @@ class FakeConnection:
 
     def _worker(self, address: str) -> SimulatedWorker:
         if address not in self.cluster.workers:
-            raise CallFailed("it is no worker of the cluster any more")
+            raise CallFailed("it is not a worker of the cluster any more")
         return self.cluster.workers[address]
 
     def subscribe(self, topic: str) -> None:

@@ -38,7 +38,8 @@ def notify(paths: tuple[str, ...], env_files: tuple[str, ...], output: str, *, i
     Exit codes:
       0      each receiver has taken the message
       1      a receiver has not
-      2      a job file or the command line has an error, or there is no receiver; nothing was sent
+      2      nothing was sent: a job file or the command line has an error,
+             or there is no receiver
 
     \b
     Examples:

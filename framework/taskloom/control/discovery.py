@@ -27,7 +27,7 @@ def running_programs(
     `everywhere`: a service has other variables than the shell in which it is asked. If a variable names a folder that
     is not a usual one, only those count that announce themselves there.
 
-    Only folders are read that belong to the user or to root, and to which no one else may write. A socket file may be
+    Only folders are read that belong to the user or to root, and to which no other user may write. A socket file may be
     missing all the same: it was removed, and is being made anew.
     """
     environ = os.environ if environ is None else environ

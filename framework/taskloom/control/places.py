@@ -1,6 +1,6 @@
 """The folders of control sockets: where a program makes its own, and where clients look.
 
-Everything in such a folder is trusted, so it belongs to the user (or to root) and no one else may write to it. It is
+Everything in such a folder is trusted, so it belongs to the user (or to root) and no other user may write to it. It is
 opened once, without following a link, and checked by its descriptor: between a check by name and its use another user
 could replace a folder in /tmp.
 """
@@ -48,7 +48,7 @@ class OpenFolder(NamedTuple):
 
     path: str
     descriptor: int
-    """Of the folder, to be closed by the caller."""
+    """The descriptor of the folder; the caller closes it."""
     notes: tuple[str, ...]
     """Why each folder before it could not be used, if its variable is set."""
 
@@ -107,7 +107,7 @@ def system_place() -> tuple[str, int] | None:
 
 
 def is_trusted_folder(status: os.stat_result, uid: int | None = None) -> bool:
-    """Return whether an opened folder belongs to this user, or to root, and no one else may write to it."""
+    """Return whether an opened folder belongs to this user, or to root, and no other user may write to it."""
     return not _objection(status, {os.geteuid() if uid is None else uid, 0})
 
 

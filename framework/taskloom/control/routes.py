@@ -131,6 +131,13 @@ ROUTES: Sequence[Route] = (
                 least=1,
                 most=run_routes.MOST_RUNS_ASKED,
             ),
+            Field(
+                "history",
+                Kind.BOOLEAN,
+                "Whether to add those of the history, also of earlier starts; at most "
+                f"{run_routes.MOST_RECORDED_RUNS:,} of them.",
+                default=False,
+            ),
         ),
         is_slow=True,
     ),

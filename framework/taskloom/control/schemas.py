@@ -244,10 +244,16 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "start": START,
             "from": or_null(INSTANT),
+            "history": {
+                "enum": ["read", "off", "unread", None],
+                "description": "Whether the runs of the history are there; `unread` if it could not be read in time, "
+                "null if they were not asked for.",
+            },
             "runs": list_of(
                 record(
                     "One run.",
                     {
+                        "start": START,
                         "job": NAME,
                         "run": RUN,
                         "attempt": COUNT,

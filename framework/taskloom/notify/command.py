@@ -20,7 +20,7 @@ from taskloom.text import duration, printable
 
 __all__ = ["CommandTransport"]
 
-# Of standard error, for the reason of a failure.
+# The characters of standard error that the reason of a failure shows.
 _MOST_ERROR = 300
 _READ_BYTES = 64 << 10
 # Killed processes end at once, unless they wait for a device; then the init or systemd collects them.

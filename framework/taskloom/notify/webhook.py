@@ -22,13 +22,13 @@ from taskloom.text import duration, printable
 __all__ = ["SIGNATURE", "TIMESTAMP", "WebhookTransport", "sign"]
 
 TIMESTAMP, SIGNATURE = "Taskloom-Timestamp", "Taskloom-Signature"
-# Of the head of a reply. More is no answer to a webhook.
+# The head of a reply has no more bytes than these: otherwise it is not an answer to a webhook.
 _MOST_HEAD = 64 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _LOCATION = re.compile(rb"\r?\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)
 # The other form, a date, is left out: the clocks of the two may differ.
 _RETRY_AFTER = re.compile(rb"\r?\nretry-after:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
-# Of those that a client has caused, these may be over soon: a timeout, too early, too many requests.
+# The errors of a client that may be over soon: a timeout, too early, too many requests.
 _TEMPORARY = frozenset({408, 425, 429})
 _ABORTED = "the program is ending"
 
@@ -80,7 +80,7 @@ class WebhookTransport:
         sock = self._sock
         if sock is not None:
             try:
-                # Of the plain socket: that of TLS would send its own goodbye, and wait.
+                # The method of the plain socket: that of TLS would send its own goodbye, and wait.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 pass  # not connected yet, or closed by its own thread

@@ -24,7 +24,7 @@ from taskloom.text import kind_of, message_of
 
 __all__ = ["RunStarts", "StartReturned"]
 
-# Of most of these no report comes any more. The threads that still bring one are starting right now.
+# No report about most of these comes any more. The threads that still bring one are starting right now.
 MOST_REFUSED = 1000
 
 

@@ -35,13 +35,14 @@ from taskloom.sync.gc_pause import resume_gc
 __all__ = ["SchedulerLoop"]
 
 _NEVER = float("inf")
-# After so many actions the thread checks the time again. Starting a run takes about 50 us.
+# After this number of actions the thread checks the time again. Starting a run takes about 50 us.
 ACTIONS_AT_ONCE = 32
 # About a millisecond of work.
 REPORTS_BEFORE_TICK = 32
 # Reports and calls that come before the next due deadline: on a machine that is too slow one is always due.
 REPORTS_AFTER_TICK = 32
-# After so many errors without any work in between, the callers get the error; then it is tried again this often.
+# After MOST_FAILURES errors without any work in between, the callers get the error. Then the thread waits
+# FAILURE_SECONDS before it tries again.
 MOST_FAILURES = 10
 FAILURE_SECONDS = 0.05
 
@@ -79,12 +80,12 @@ class SchedulerLoop:
         self._sample_at: float | None = None
         # The request to stop that the core has got: not the one of the gate if that has just been closed.
         self._taken_stop: Shutdown | None = None
-        # What is being worked on, and what an error of ours has interrupted once.
+        # The item that is being worked on, and the one that an error of ours has interrupted once.
         self._current: Any = None
         self._failed: Any = None
         # How many errors came since a piece of work was done.
         self._failures = 0
-        # What the core raised in the middle of a message, if it did.
+        # The exception that the core raised in the middle of a message, if it did.
         self._core_error: BaseException | None = None
         self._stop_without_core: StopWithoutCore | None = None
         self._heartbeats = HeartbeatMonitor(self._wake, self.post)

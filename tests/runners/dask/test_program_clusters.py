@@ -104,6 +104,19 @@ def test_a_stop_during_the_attach_does_not_wait_for_it(dask: DaskBench) -> None:
     assert dask.runner.join(SOON)
 
 
+def test_a_cluster_that_does_not_answer_for_long_is_named_before_the_run_fails(
+    dask: DaskBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment, "_QUIET_SECONDS", 0.0)
+    caplog.set_level(logging.INFO)
+    dask.cluster.failures = [""]
+    handle = dask.start()
+    text = "waiting for the cluster at tcp://127.0.0.1:8786, for at most 30s"
+
+    assert wait_until(lambda: text in caplog.messages, SOON)
+    dask.cancel(handle)
+
+
 def test_a_worker_with_another_version_is_named_with_host_and_interpreter(dask: DaskBench) -> None:
     worker(dask, "w2").hello = hello_of("w2", version="0.0.1")
     handle = dask.start()

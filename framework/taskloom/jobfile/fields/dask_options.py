@@ -36,7 +36,7 @@ __all__ = ["ADDRESS_PATTERN", "DASK", "DASK_OPTIONS"]
 
 _NO_PORT = r"0+$|6553[6-9]|655[4-9]\d|65[6-9]\d\d|6[6-9]\d{3}|[7-9]\d{4}"
 ADDRESS_PATTERN = rf"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):(?!{_NO_PORT})[0-9]{{1,5}}$"
-"""Of the JSON Schema: it accepts every address that `parse_address` accepts."""
+"""The pattern in the JSON Schema: it accepts every address that `parse_address` accepts."""
 
 # A local cluster is for trials on one machine, and each of its workers is an interpreter.
 _MOST_LOCAL_WORKERS = 64

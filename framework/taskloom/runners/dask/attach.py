@@ -36,7 +36,7 @@ class Attached(NamedTuple):
     """The cluster as it was found."""
 
     hellos: Mapping[str, Hello]
-    """Of the workers that can be used, by address."""
+    """The hellos of the workers that can be used, by address."""
     silent: tuple[str, ...]
     """The addresses of workers that have not answered yet."""
     lack: str = ""

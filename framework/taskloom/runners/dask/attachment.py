@@ -49,6 +49,8 @@ __all__ = ["Attachment"]
 # Between two attempts to reach a Dask scheduler that is gone.
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 15.0
+# A first connection that takes longer is logged: until it is there, the program says nothing.
+_QUIET_SECONDS = 5.0
 # Closing must not hold up the end of the program.
 _CLOSE_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 0.2
@@ -231,6 +233,8 @@ class Attachment:
     async def _attach(self) -> None:
         """Make the first connection of a session; fail the runs that wait for it if that is not possible."""
         session = secrets.token_hex(8)
+        within = duration(self._cluster.wait)
+        note = self._thread.call_at(mono() + _QUIET_SECONDS, self._log_info, "waiting for %s, for at most %s", within)
         try:
             attached, connection = await self._open(session, self._cluster.wait)
         except CannotAttach as error:
@@ -239,6 +243,8 @@ class Attachment:
             for run in self._take_waiting():
                 run.start_failed(error.info())
             return
+        finally:
+            note.cancel()
         self._sessions.add(session)
         self._session = Session(self._cluster, session, self._thread, self.runs)
         self._attached(attached, connection)
@@ -289,7 +295,7 @@ class Attachment:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
                 continue
-            self._log("connected to %s again", self._cluster.shown, level=logging.INFO)
+            self._log_info("connected to %s again")
             left = self._crew.hellos.keys() - attached.hellos.keys() - set(attached.silent)
             self._attached(attached, connection)
             for address in sorted(left):
@@ -396,6 +402,10 @@ class Attachment:
     def _log(self, text: str, *values: object, level: int = logging.WARNING) -> None:
         """Log a line about the cluster, on the thread for logs: a handler may block."""
         self._log_later(lambda: logging.getLogger("taskloom.dask").log(level, text, *values))
+
+    def _log_info(self, text: str, *values: object) -> None:
+        """Log a line whose first value is the cluster."""
+        self._log(text, self._cluster.shown, *values, level=logging.INFO)
 
     def _log_later(self, log: Callable[[], object]) -> None:
         self._logs.put(self._log_tag, log)

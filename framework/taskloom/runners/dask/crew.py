@@ -39,7 +39,7 @@ class Crew:
         own_sessions: Set[str] = frozenset(),
     ) -> None:
         self.hellos: dict[str, Hello] = {}
-        """Of the workers that can be used, by address."""
+        """The hellos of the workers that can be used, by address."""
         self._cluster = cluster
         self._joined = joined
         self._warn = warn
@@ -55,7 +55,7 @@ class Crew:
         self._named: set[str] = set()
 
     def begin(self) -> None:
-        """A connection is being made: who joins from now on is greeted as soon as it is there."""
+        """Called when a connection is being made: a worker that joins from now on is greeted once it is there."""
         self._connection = None
         self._early.clear()
         self._asked.clear()
@@ -79,7 +79,7 @@ class Crew:
             self._spawn(self._greet(self._connection, address))
 
     def forget(self, address: str) -> None:
-        """The worker is gone; another one may come to its address."""
+        """Called when the worker is gone; another one may come to its address."""
         self.hellos.pop(address, None)
         self._early.pop(address, None)
         self._asked.discard(address)

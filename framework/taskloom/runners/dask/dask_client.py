@@ -85,7 +85,7 @@ class DaskClient:
 
     async def connect(self, address: str, security: Security, within: float) -> None:
         """Connect to this address. Raises CannotAttach."""
-        # The hello decides about versions. Set each time: others may reset the filters.
+        # The hello checks the versions, so this warning is ignored. Set each time: others may reset the filters.
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)
         client: Any = None
         try:
@@ -177,7 +177,7 @@ class DaskClient:
         answers = await _bounded(self._open_client().run(function, text, workers=[address]), within)
         found = answers.get(address)
         if not isinstance(found, str):
-            raise CallFailed("it is no worker of the cluster any more")
+            raise CallFailed("it is not a worker of the cluster any more")
         return found
 
     def _open_client(self) -> Any:
@@ -305,7 +305,7 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever was raised there
         cause = root_cause(error)
         text = _text_of(cause)
-        # Of an error before our function is called, Dask passes on no more than how it is written.
+        # If an error comes before our function is called, Dask passes on only its text.
         unread = _UNREADABLE.fullmatch(text)
         is_final = unread is not None or isinstance(cause, ImportError | AttributeError)
         raise CallFailed(unread[2] if unread else text, is_final=is_final) from None
@@ -315,7 +315,7 @@ async def _close(client: Any, within: float) -> None:
     """Close a client, with force if it takes long."""
     if client is None or client.status == "closed":
         return
-    client.status = "closing"  # before anything: our own end is no loss
+    client.status = "closing"  # before anything: our own end is not a loss
     with suppress(Exception):
         async with asyncio.timeout(within):
             await client._close(fast=True)

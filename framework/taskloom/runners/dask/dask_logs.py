@@ -17,7 +17,7 @@ from taskloom.text import plural
 __all__ = ["DASK_LOGS", "DaskLogs", "attributed_logs"]
 
 _NAMES = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
-# In a window of this many seconds at most so many lines are passed on.
+# At most this number of lines is passed on in a window of that many seconds.
 _WINDOW_SECONDS = 60.0
 _MOST_LINES = 5
 _LONGEST_LINE = 300
@@ -32,7 +32,7 @@ class DaskLogs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        # Of each connected cluster; any of them will do.
+        # One for each connected cluster. Any of them can log.
         self._puts: list[Put] = []
         self._logger = logging.getLogger("taskloom.dask")
         self._window = -_WINDOW_SECONDS

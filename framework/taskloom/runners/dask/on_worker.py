@@ -54,7 +54,7 @@ def execute_on(worker: Any, text: str) -> str:
 async def request(text: str, dask_worker: Any = None) -> str:
     """Pass a Request to the agent of its session, which is made if there is none, and return the Reply.
 
-    Raises ProtocolError if the text is no Request. The event loop only waits.
+    Raises ProtocolError if the text is not a Request. The event loop only waits.
     """
     from taskloom.runners.dask.agent_shell import Question
     from taskloom.runners.dask.protocol.messages import Request

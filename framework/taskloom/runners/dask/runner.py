@@ -37,7 +37,7 @@ class DaskRunner:
         self._attachments: dict[Cluster, Attachment] = {}
         # Those that take no more runs: their thread was ended by an exception, or no declared job uses their cluster.
         self._former: list[Attachment] = []
-        # Of this program: the core knows their runs, so that a new session does not have to wait for them.
+        # The sessions of this program: the core knows their runs, so that a new session does not wait for them.
         self._sessions: set[str] = set()
         # Held while a run is given to its attachment, so that no second one is made and none is left meanwhile.
         self._choosing = allocate_lock()

@@ -96,7 +96,7 @@ class Connection:
         self._token.add_observer(self.observe_cancel)
 
     def observe_cancel(self) -> None:
-        """The token was woken; on any thread."""
+        """Called when the token was woken; on any thread."""
         self._io.post(self, self.commands.cancel, mono())
 
     def begin(self) -> None:
@@ -199,7 +199,7 @@ class Connection:
                 self._hub.listener.worker_said(self._order.run, message)
 
     def worker_closed(self, half_line: str, now: float) -> None:
-        """Nothing more comes from the worker."""
+        """Called when nothing more comes from the worker."""
         if not self.is_struck:
             self.run.on_control_closed(half_line, now)
 
@@ -213,7 +213,7 @@ class Connection:
             self.run.on_line(stream, line, now)
 
     def _log_has_space(self) -> None:
-        """The log has space again; on the log thread."""
+        """Called when the log has space again; on the log thread."""
         self._io.post(self, self._ends.resume_output)
 
     # -- time
@@ -244,7 +244,7 @@ class Connection:
     # -- the end
 
     def _begin_closing(self, now: float) -> None:
-        """Nothing of the run is left, or its supervisor is gone: wait for the exit of the supervisor."""
+        """Wait for the exit of the supervisor: nothing of the run is left, or the supervisor is gone."""
         if self.phase is not Phase.OPEN:
             return
         if not self._is_done:

@@ -59,7 +59,7 @@ class RunSocket(ABC):
 
     @abstractmethod
     def _ready(self, events: int, now: float) -> None:
-        """The socket is ready for these events of epoll."""
+        """Called when the socket is ready for these events of epoll."""
 
     def _flush(self) -> None:
         self.outgoing.flush()

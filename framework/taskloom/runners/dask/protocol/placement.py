@@ -154,7 +154,7 @@ class Placement:
                 self._all.want(link)
 
     def _tick(self, tick: Tick, now: float) -> None:
-        """Nothing: what is due is done before each input."""
+        """Do nothing: what is due is done before each input."""
 
     # -- the runs
 
