@@ -40,6 +40,7 @@ AnyPath = str | os.PathLike[str]
 
 # Their legal values depend on the runner of the job: one default may fit some jobs of a file and not others.
 _DIFFERENT_BY_JOB = ("join", "runner")
+_OPTIONS_OF_PROCESSES = (("runner", "process"), ("runner", "dask"))
 
 
 class CheckResult(NamedTuple):
@@ -143,6 +144,7 @@ class _Checker:
         self._jobs: list[DeclaredJob] = []
         self._written: list[WrittenJob] = []
         self._names: dict[str, Place] = {}
+        self._said_of_defaults: set[tuple[Place, str]] = set()
         # The places of variables that could not be replaced, by path and line.
         self._unset: dict[tuple[str, int], list[Place]] = {}
 
@@ -312,9 +314,22 @@ class _Checker:
             problems = problems_of(document, ("jobs", name), written, error.errors)
             for problem, each in zip(problems, error.errors, strict=True):
                 related = _set_in_defaults(document, written, defaults, each)
-                yield problem._replace(related=(*problem.related, *related))
+                if not self._is_repeated(related, each):
+                    yield problem._replace(related=(*problem.related, *related))
         if first is place:
             self._jobs.append(DeclaredJob(name, document, written, defaults, spec))
+
+    def _is_repeated(self, related: tuple[Related, ...], error: FieldError) -> bool:
+        """Return whether an earlier job has the same error because of the same option of a runner in `defaults:`.
+
+        These options are files and users of this machine: one that is missing would be an error of a thousand jobs.
+        """
+        if not related or error.loc[:2] not in _OPTIONS_OF_PROCESSES:
+            return False
+        key = related[0].place, error.message
+        is_known = key in self._said_of_defaults
+        self._said_of_defaults.add(key)
+        return is_known
 
 
 def _set_in_defaults(

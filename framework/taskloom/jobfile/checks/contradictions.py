@@ -93,7 +93,8 @@ def check_runner(
 
     `is_program`: whether the task describes a program; None if the task could not be found.
     """
-    written: RunnerSpec | None = values.get("runner")
+    # The value of `defaults:` does not stand in for one that is invalid.
+    written: RunnerSpec | None = None if _is_invalid("runner", errors) else values.get("runner")
     if written is None:
         # The fields of an unknown task may fit the runner that is its default.
         is_known = is_program is not None and not _is_invalid("runner", errors)
