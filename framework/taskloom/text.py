@@ -48,7 +48,7 @@ _LONGEST_BITS = 14_280
 _KIBI = 1024
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
-# Of a rounded duration, "1d2h3m" says enough.
+# "1d2h3m" is exact enough for a rounded duration.
 _ROUNDED_UNITS = 3
 
 
@@ -163,9 +163,9 @@ def suggest(near: str | None, *, before: str = "") -> str:
     return f"{before}did you mean {near!r}?" if near else ""
 
 
-# What can drive a terminal, break a line or reorder it: the control characters C0, DEL and C1, the marks, embeddings
-# and isolates that change the direction of text, the line and paragraph separators; and surrogates, which no encoding
-# has. Spaces of any width, joiners and emoji are text.
+# Characters that drive a terminal, or break or reorder a line: the control characters C0, DEL and C1, the marks,
+# embeddings and isolates that change the direction of text, the line and paragraph separators; and surrogates, which
+# no encoding has. Spaces of any width, joiners and emoji are text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

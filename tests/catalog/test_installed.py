@@ -93,7 +93,7 @@ STATES: dict[str, tuple[Break, str | None]] = {
     "a name without a value": (write("entry_points.txt", "[taskloom.tasks]\nodd =\n"), None),
     "a value without a name": (write("entry_points.txt", "[taskloom.tasks]\n= odd:good\n"), None),
     "a section without its bracket": (write("entry_points.txt", "[taskloom.tasks\nodd = odd:good\n"), None),
-    "a value that is no reference": (write("entry_points.txt", "[taskloom.tasks]\nodd = odd good\n"), None),
+    "a value that is not a reference": (write("entry_points.txt", "[taskloom.tasks]\nodd = odd good\n"), None),
     "a file in place of the folder": (replace_folder(lambda info: info.write_text("x")), None),
     "a link to nothing": (replace_folder(lambda info: info.symlink_to("gone")), None),
     "a link to itself": (replace_folder(lambda info: info.symlink_to(info.name)), None),
@@ -108,7 +108,7 @@ TOLD = {
     "entry points cut in the middle": "entry_points.txt:2: cannot use 'odd:' as module:object",
     "a name without a value": "entry_points.txt:2: expected name = module:object, not 'odd ='",
     "a value without a name": "entry_points.txt:2: expected name = module:object, not '= odd:good'",
-    "a value that is no reference": "entry_points.txt:2: cannot use 'odd good' as module:object",
+    "a value that is not a reference": "entry_points.txt:2: cannot use 'odd good' as module:object",
     "a file in place of the folder": "odd-1.0.dist-info: is a file where a folder is expected",
     "a link to nothing": "odd-1.0.dist-info: is a symbolic link to nothing",
     "a link to itself": "odd-1.0.dist-info",
@@ -235,7 +235,7 @@ def test_a_finder_that_raises_hides_nothing(
         catalog.load("odd")
 
 
-def test_entries_of_the_path_that_are_no_folders_hide_nothing(
+def test_entries_of_the_path_that_are_not_folders_hide_nothing(
     packages: PluginFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     packages.add_good()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from taskloom import __version__
 from taskloom.task import parse_duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +108,20 @@ def test_the_service_gives_the_stop_more_time_than_it_takes() -> None:
     assert service["RestartPreventExitStatus"] == "2"
 
 
+def test_a_job_can_write_a_file_that_it_names_without_a_folder() -> None:
+    service = unit("taskloom.service")["Service"]
+    image = dict(each.split("=", 1) for each in docker("ENV")[0].split())
+    mounts = {each["name"]: each["mountPath"] for each in container()["volumeMounts"]}
+
+    assert service["WorkingDirectory"] == f"/var/lib/{service['StateDirectory']}"
+    assert docker("WORKDIR") == [image["STATE_DIRECTORY"]] == [mounts["state"]]
+
+
+def test_the_image_has_this_version_and_a_user_that_kubernetes_knows_not_to_be_root() -> None:
+    assert docker("ARG") == [f"VERSION={__version__}"]
+    assert docker("USER") == re.findall(r"--uid (\d+)", " ".join(docker("RUN")))
+
+
 def test_the_command_of_the_service_is_one_that_taskloom_takes(taskloom_cli: Cli, tmp_path: Path) -> None:
     _, *arguments, jobs = unit("taskloom.service")["Service"]["ExecStart"].split()
     (tmp_path / "jobs").mkdir()
@@ -183,7 +198,7 @@ def test_the_image_runs_as_process_1_is_asked_how_it_is_and_stops(
     log = tmp_path / "log"
     with log.open("w") as file, subprocess.Popen(command, env=env, cwd=tmp_path, stderr=file) as outer:
         try:
-            while "succeeded" not in log.read_text():
+            while not {("a", "started"), ("b", "succeeded")} <= told_in(log):
                 assert outer.poll() is None, log.read_text()
             [init] = children_of(outer.pid)
             answers = {name: run_in(inside(probe, tmp_path), env) for name, probe in probes().items()}
@@ -196,6 +211,12 @@ def test_the_image_runs_as_process_1_is_asked_how_it_is_and_stops(
     assert {name: each.returncode for name, each in answers.items()} == dict.fromkeys(probes(), 0), answers
     assert all(json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     assert (code, zombies) == (0, [])
+
+
+def told_in(log: Path) -> set[tuple[str, str]]:
+    """Return the job and the first word of each line of the log so far."""
+    lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return {(line["job"], line["message"].split()[0]) for line in lines}
 
 
 @pytest.mark.long
@@ -227,8 +248,9 @@ def test_the_pod_is_consistent() -> None:
     assert mounted == {each["name"] for each in spec["template"]["spec"]["volumes"]}
     assert user == [str(spec["template"]["spec"]["securityContext"]["runAsUser"])]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        # `taskloom health` waits up to five seconds for an answer.
-        assert container()[probe]["timeoutSeconds"] > 5
+        # `taskloom health` waits up to five seconds for an answer, and has to be loaded.
+        assert container()[probe]["timeoutSeconds"] >= 10
+    assert "--timeout=10s" in docker("HEALTHCHECK")[0]
 
 
 # -- processes

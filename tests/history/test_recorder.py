@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.support.history_events import START
-from tests.support.recorder_bench import PATIENCE, RecorderBench
+from tests.support.recorder_bench import PATIENCE, Faults, RecorderBench, failed
 
 from taskloom.clock import mono
 from taskloom.core.events import EventName, format_wall
@@ -19,6 +19,7 @@ from taskloom.core.remembered import RememberedJob
 from taskloom.history.errors import HistoryAbsent
 from taskloom.history.location import Target
 from taskloom.history.model import ActionRow, LostRun, Opened, RunGauges
+from taskloom.history.read_rows import Page
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_an_instant_waits_for_the_declaration_of_its_job(bench: RecorderBench) -
     assert bench.rows("jobs")[0]["last_instant"] == START + 60.0
 
 
-def test_what_waits_for_no_one_is_written_soon(bench: RecorderBench) -> None:
+def test_a_row_without_a_waiter_is_written_soon(bench: RecorderBench) -> None:
     written = threading.Event()
     commit = bench.recorder._writer._commit
 
@@ -399,3 +400,56 @@ def test_lost_runs_say_when_they_were_last_seen(target: Target, monkeypatch: pyt
     assert lost[0]._replace(alive_at=0.0) == LostRun("aaaa", "tick#1", "tick", START + 50.0, 0.0)
     assert lost[1]._replace(alive_at=0.0) == LostRun("aaaa", "tick#2", "tick", None, 0.0)
     assert lost[0].alive_at >= alive_at
+
+
+def runs_since(bench: RecorderBench, since: float, most: int = 10) -> Page | None:
+    """Return what `read_runs` finds."""
+    pages: list[Page | None] = []
+
+    def ask(done: Callable[[bool], object]) -> None:
+        def found(page: Page | None) -> None:
+            pages.append(page)
+            done(True)
+
+        bench.recorder.read_runs(since, most, found)
+
+    bench.answer(ask)
+    return pages[0]
+
+
+def test_the_last_runs_are_read_also_those_of_an_earlier_start(target: Target) -> None:
+    with RecorderBench(target) as earlier:
+        earlier.open()
+        earlier.put(earlier.events.added(), *earlier.events.whole(), *earlier.events.whole("tick#2", Outcome.FAILED))
+        earlier.finish()
+    with RecorderBench(target, start="bbbb") as later:
+        later.open()
+        later.put(later.events.added(), *later.events.whole())
+        later.until_written()
+
+        page = runs_since(later, 0.0)
+        two = runs_since(later, 0.0, most=2)
+        none = runs_since(later, START + 1e6)
+
+    assert page is not None
+    assert two is not None
+    assert none == Page([], 0)
+    found = [(run.start, run.run, run.outcome, run.error_type) for run in page.rows]
+    assert sorted(found) == [
+        ("aaaa", "tick#1", "succeeded", ""),
+        ("aaaa", "tick#2", "failed", "ValueError"),
+        ("bbbb", "tick#1", "succeeded", ""),
+    ]
+    assert page.older == 0
+    assert (len(two.rows), two.older) == (2, 1)
+
+
+def test_runs_cannot_be_read_while_the_database_fails_and_after_the_end(target: Target) -> None:
+    faults = Faults(failed, at=1, for_ever=True)
+    with RecorderBench(target, faults) as bench:
+        bench.open(0.0)
+        assert runs_since(bench, 0.0) is None
+        faults.stop()
+        bench.until_written()
+        assert runs_since(bench, 0.0) == Page([], 0)
+    assert runs_since(bench, 0.0) is None

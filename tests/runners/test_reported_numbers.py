@@ -29,11 +29,11 @@ REFUSED: dict[str, tuple[Use, str]] = {
     "a progress of text": (lambda ctx: ctx.progress("3"), "cannot use '3' as the progress"),
     "a progress of a bool": (lambda ctx: ctx.progress(True), "cannot use true as the progress"),
     "a progress of a complex": (lambda ctx: ctx.progress(1j), "cannot use 1j as the progress"),
-    "a progress of a Decimal that is no number": (lambda ctx: ctx.progress(Decimal("nan")), "as the progress"),
+    "a progress of a Decimal that is not a number": (lambda ctx: ctx.progress(Decimal("nan")), "as the progress"),
     "a progress that is too large": (lambda ctx: ctx.progress(Fraction(10**400)), "as the progress"),
     "a total of inf": (lambda ctx: ctx.progress(1, INF), "cannot use inf as the total: expected a finite number"),
     "a total of text": (lambda ctx: ctx.progress(1, "10"), "cannot use '10' as the total"),
-    "a unit that is no text": (lambda ctx: ctx.progress(1, 2, 3), "cannot use 3 as the unit of a progress"),
+    "a unit that is not text": (lambda ctx: ctx.progress(1, 2, 3), "cannot use 3 as the unit of a progress"),
     "a tracked total of inf": (lambda ctx: ctx.track([1], INF), "cannot use inf as the total"),
     "a tracked total of -inf": (lambda ctx: ctx.track(iter([1]), total=-INF), "cannot use -inf as the total"),
     "a tracked unit": (lambda ctx: ctx.track([1], unit=None), "cannot use null as the unit of a progress"),
@@ -64,7 +64,7 @@ def in_a_run(use: Use) -> str:
 
 @pytest.mark.parametrize("place", [in_a_fake_context, in_a_run])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_number_is_refused_at_the_call(case: str, place: Callable[[Use], str]) -> None:
+def test_what_is_not_a_number_is_refused_at_the_call(case: str, place: Callable[[Use], str]) -> None:
     use, text = REFUSED[case]
 
     assert text in place(use)

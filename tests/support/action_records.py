@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from taskloom.control.action_record import Action, HistoryStatus
+from taskloom.control.action_record import Action, HistoryStatus, RecordedRuns
 
 __all__ = ["HeldRecord"]
 
@@ -17,6 +17,8 @@ class HeldRecord:
         self.found = HistoryStatus("on", url="/state/jobs.sqlite")
         self._is_held = is_held
         self._waiting: list[Callable[[bool], object]] = []
+        self.recorded: RecordedRuns | None = RecordedRuns([], True)
+        self.asked: list[tuple[float, int]] = []
 
     def status(self) -> HistoryStatus:
         return self.found
@@ -27,6 +29,11 @@ class HeldRecord:
             self._waiting.append(done)
         else:
             done(True)
+
+    def read_runs(self, since: float, most: int, found: Callable[[RecordedRuns | None], object]) -> None:
+        self.asked.append((since, most))
+        if not self._is_held:
+            found(self.recorded)
 
     def commit_all(self) -> None:
         while self._waiting:

@@ -157,17 +157,17 @@ def writes_much(ctx):
     ctx.wait(20)
 
 def prints(ctx, lines: int = 1, length: int = 10, end: str = "\n"):
-    """Print so many lines of this length."""
+    """Print this number of lines of this length."""
     for _ in range(lines):
         print("p" * length, end=end)
     print("the last line")
 
 def prints_bytes(ctx):
-    """Print bytes that are no text, and a last line without an end."""
+    """Print bytes that are not text, and a last line without an end."""
     os.write(1, b"\xff\xfe\x00 raw\n\x1b[31m colour\nhalf a line")
 
 def logs_much(ctx, records: int = 10):
-    """Log so many records of 1000 characters."""
+    """Log this number of records of 1000 characters."""
     for number in range(records):
         ctx.log.info("%d %s", number, "x" * 1000)
 

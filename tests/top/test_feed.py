@@ -31,6 +31,8 @@ from taskloom.top.feed import Feed
 from taskloom.top.inbox import Inbox, Look, Notice, Taken
 from taskloom.top.job_row import job_row
 from taskloom.top.log_buffer import LogLine
+from taskloom.top.poller import Poller
+from taskloom.top.run_book import Kept
 from taskloom.top.styled import text_of
 from taskloom.top.usage import UsageMeter
 
@@ -103,7 +105,42 @@ def test_only_new_runs_are_asked_for_after_the_first_time() -> None:
         asked = [target for _, target, _, _ in fake.requests if target.startswith("/v1/runs")]
 
     assert "since" not in asked[0]
-    assert all("since=" in target for target in asked[1:])
+    assert "history=true" in asked[0]
+    assert all("since=" in target and "history" not in target for target in asked[1:])
+
+
+def test_the_runs_of_the_history_are_asked_for_again_if_it_could_not_be_read() -> None:
+    answer = {**ANSWERS["/v1/runs"], "from": "2026-01-31T11:00:00Z", "history": "unread"}
+
+    with fake_program(answering(ANSWERS | {"/v1/runs": answer})) as fake:
+        inbox = Inbox()
+        poller = Poller(Connection(fake.program), inbox, on_found=lambda: None)
+        poller.poll()
+        poller.poll()
+        poller._firings_due = 0.0
+        poller.poll()
+        asked = ["history=true" in target for _, target, _, _ in fake.requests if target.startswith("/v1/runs")]
+
+    snapshot = inbox.take().snapshot
+    assert snapshot is not None
+    assert (snapshot.kept.history, snapshot.kept.since) == ("unread", 1769857200.0)
+    assert asked == [True, False, True]
+
+
+def test_a_program_that_does_not_know_the_history_is_asked_without() -> None:
+    def runs(connection: socket.socket, request: h11.Request) -> None:
+        if b"history" in request.target:
+            error = {"code": "invalid-query", "message": "cannot find 'history'", "near": []}
+            connection.sendall(reply({"error": error}, 400))
+        else:
+            routes(ANSWERS)(connection, request)
+
+    with fake_program(answering(ANSWERS, runs=runs)) as fake, feeding(fake) as feed:
+        taken = take_until(feed, lambda each: each.snapshot)
+
+    assert taken.snapshot is not None
+    assert [each.run for each in taken.runs] == ["web#1"]
+    assert taken.snapshot.kept == Kept()
 
 
 def test_an_older_program_without_the_routes_for_views_is_shown_without_them() -> None:

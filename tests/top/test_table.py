@@ -87,6 +87,15 @@ def test_the_head_of_the_screen_keeps_what_is_bad_to_the_last(width: int) -> Non
     assert ("cpu 12%" in head) is (width >= 160)
 
 
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_no_column_moves_when_the_text_of_a_state_or_a_note_changes(width: int) -> None:
+    def head(left: float, note: str) -> str:
+        waiting = job("syslog", "waiting", waiting_for="backoff", due_in=left, note=note)
+        return text_of(table([JOBS[0], waiting], "", RunBook().last, NOW, width).head)
+
+    assert head(4.9, "") == head(5.0, "refused :5140") == head(340.0, "a very long sentence about what went wrong")
+
+
 def test_a_lane_shows_runs_failures_lateness_and_what_is_planned() -> None:
     late = run("a", 1, 1200, 60.0)._replace(due=NOW.wall - 1500)
     failed = run("a", 2, 600, 120.0, "failed")
@@ -95,6 +104,12 @@ def test_a_lane_shows_runs_failures_lateness_and_what_is_planned() -> None:
     drawn = text_of(lane([late, failed, alive], [NOW.wall + 900, NOW.wall + 999_999], NOW.wall, 1800.0, 60))
 
     assert drawn == "·····░░░░░▇▇········▇▇✗······▇│··············◇··············"
+
+
+def test_a_lane_is_blank_where_no_run_is_known() -> None:
+    drawn = text_of(lane([run("a", 1, 1200, 60.0)], [], NOW.wall, 1800.0, 60, known_since=NOW.wall - 900))
+
+    assert drawn == "          ▇▇   ···············│·····························"
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -124,3 +139,13 @@ def test_the_book_of_runs_keeps_the_last_ones_and_replaces_a_run_that_has_ended(
     assert [each.run for each in book.of("a")] == ["a#2", "a#3", "a#4"]
     assert book.last("a", 1)[0].outcome == "succeeded"
     assert book.of("b") == ()
+    assert (book.known_since("a"), book.known_since("b")) == (NOW.wall - 98, 0.0)
+
+
+def test_two_starts_count_their_runs_alike_and_older_ones_may_come_late() -> None:
+    book = RunBook(most=3)
+    book.add([run("a", 1, 10, 2.0)._replace(start="new")])
+
+    book.add([run("a", number, 100 - number, 2.0)._replace(start="old") for number in range(4)])
+
+    assert [(each.start, each.run) for each in book.of("a")] == [("old", "a#2"), ("old", "a#3"), ("new", "a#1")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from taskloom.control.exchange import Caller
+from taskloom.control.run_ring import PastRun
 
-__all__ = ["RECORD_SECONDS", "Action", "ActionRecord", "HistoryStatus", "NoRecord"]
+__all__ = ["RECORD_SECONDS", "Action", "ActionRecord", "HistoryStatus", "NoRecord", "RecordedRuns"]
 
 # How long a reply waits until its action is committed. A commit takes some milliseconds; a slower disk must not make
 # the program look dead.
@@ -43,6 +44,14 @@ class HistoryStatus(NamedTuple):
     """Rows that were lost since the start, because too many waited."""
 
 
+class RecordedRuns(NamedTuple):
+    """Runs from the history, the oldest first."""
+
+    runs: Sequence[PastRun]
+    is_whole: bool
+    """Whether these are all of the time that was asked for."""
+
+
 class ActionRecord(Protocol):
     """The history of the program, as the API sees it. Any thread may call any method; none of them blocks."""
 
@@ -53,6 +62,12 @@ class ActionRecord(Protocol):
         """Record an action. `done` is called once, on any thread: True after its commit, False if that will be late.
 
         An action for which it was False may still be recorded later. `done` does not block.
+        """
+
+    def read_runs(self, since: float, most: int, found: Callable[[RecordedRuns | None], object]) -> None:
+        """Read the last `most` runs that were queued since an instant, in seconds since the epoch.
+
+        `found` is called once, on any thread; with None if they cannot be read now. It does not block.
         """
 
 
@@ -66,3 +81,7 @@ class NoRecord:
     def record(self, _: Action, done: Callable[[bool], object]) -> None:
         """Record nothing."""
         done(False)
+
+    def read_runs(self, _since: float, _most: int, found: Callable[[RecordedRuns | None], object]) -> None:
+        """Read nothing."""
+        found(None)

@@ -41,7 +41,8 @@ def _as_it_is(text: str) -> str:
 
 
 class Api:
-    """Answers requests about one scheduler. `answer` is called on one thread, that of the server.
+    """Answers requests about one scheduler. `answer` is called on the thread of the server; for requests that are slow
+    it may be called on another one at the same time.
 
     `put` takes the events of the scheduler; the program passes it those of its own listener. `reload` and `shutdown`
     are how the program does these; without `shutdown` the scheduler alone is stopped. `mask` replaces secrets in a

@@ -50,6 +50,8 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
     text: str | None = None
     """Sent in place of the body, if that is not JSON; then `headers` has its content-type."""
+    content: bytes | None = None
+    """Sent in place of both; the same."""
 
 
 class Deferred:
@@ -69,6 +71,11 @@ class Deferred:
     def reply(self) -> Reply | None:
         """The reply; None before it is complete."""
         return self._reply
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the reply is there, or comes by a deadline: a server that ends waits for it."""
+        return self.deadline < inf or self.reply is not None
 
     def complete(self, reply: Reply) -> None:
         """Give the reply; idempotent: the first one counts."""

@@ -43,7 +43,7 @@ class Route(NamedTuple):
     content: str = "application/json"
     """The content type of the reply."""
     is_slow: bool = False
-    """Whether the reply may have thousands of parts."""
+    """Whether the reply may have thousands of parts: it is made on a thread of its own, one at a time."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -130,6 +130,13 @@ ROUTES: Sequence[Route] = (
                 default=1000,
                 least=1,
                 most=run_routes.MOST_RUNS_ASKED,
+            ),
+            Field(
+                "history",
+                Kind.BOOLEAN,
+                "Whether to add those of the history, also of earlier starts; at most "
+                f"{run_routes.MOST_RECORDED_RUNS:,} of them.",
+                default=False,
             ),
         ),
         is_slow=True,
@@ -279,6 +286,7 @@ ROUTES: Sequence[Route] = (
         probes.metrics,
         "Text",
         content="application/openmetrics-text",
+        is_slow=True,
     ),
     Route(
         "GET",

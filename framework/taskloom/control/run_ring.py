@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from taskloom.core.events import Event, EventName
 
-__all__ = ["PastRun", "RunRing"]
+__all__ = ["LONGEST_ERROR", "PastRun", "RunRing"]
 
 # About 5 MB, and three hours of a run a second.
 MOST_RUNS = 12_000
-_LONGEST_ERROR = 200
+LONGEST_ERROR = 200
+"""Characters of an error that are kept."""
 
 
 class PastRun(NamedTuple):
@@ -35,6 +36,8 @@ class PastRun(NamedTuple):
     seconds: float | None = None
     error: str | None = None
     reason: str | None = None
+    start: str = ""
+    """The id of the start of the program that it is from; "" for this one."""
 
 
 class RunRing:
@@ -99,7 +102,7 @@ def _ended(run: PastRun, event: Event) -> PastRun:
         ended=event.at,
         outcome=None if event.outcome is None else event.outcome.value,
         seconds=event.seconds,
-        error=None if event.error is None else str(event.error)[:_LONGEST_ERROR],
+        error=None if event.error is None else str(event.error)[:LONGEST_ERROR],
         reason=None if event.reason is None else str(event.reason),
     )
 

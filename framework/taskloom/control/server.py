@@ -1,8 +1,9 @@
 """The control server: one thread that serves all clients, and sleeps while there are none.
 
 It has to work when nothing else does: beside tasks that hold the GIL, with no descriptor and no memory left, while
-everything stops. So it makes no thread and imports nothing after its start, waits for no client, and gives up the GIL
-only in a few system calls for each request: beside ten busy threads each of them costs about 50 ms.
+everything stops. So it imports nothing after its start, waits for no client, and gives up the GIL only in a few system
+calls for each request: beside ten busy threads each of them costs about 50 ms. Long replies alone are made by a second
+thread, without which it does, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from taskloom.control.log_once import Log, LogOnce
 from taskloom.control.peer import Peers, is_trusted_peer, peer_of
 from taskloom.control.reserve import Reserve
 from taskloom.control.session import Session, refuse_one_more
+from taskloom.control.slow_answers import SlowAnswers
 from taskloom.sync.kept_thread import KeptThread
 from taskloom.sync.latch import Latch
 from taskloom.sync.wakeup_fd import WakeupFd
@@ -43,8 +45,8 @@ _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Server:
     """Serves requests at an endpoint with `answer`, from `start` until `close`.
 
-    `log` gets what went wrong. The requests for which `is_slow` returns True are answered one at a time, and after all
-    others that have come: a stop does not wait behind many clients that list ten thousand jobs. `peers` names the
+    `log` gets what went wrong. The requests for which `is_slow` returns True are answered one at a time, on another
+    thread: a stop waits for none of many clients that list ten thousand jobs. `peers` names the
     process of a client: only our own user and root are served. At most `clients` are served at once.
     Raises OSError if there is no descriptor for it.
     """
@@ -78,6 +80,9 @@ class Server:
         self._guests: deque[tuple[_socket.socket, str]] = deque()
         # Sessions with a slow request, in the order in which these came.
         self._postponed: deque[Session] = deque()
+        self._slow = SlowAnswers(
+            f"taskloom-{endpoint.kind}-long", answer, wake=self._wake_thread, failed=self._log_failure
+        )
         # The one that is being handled: dropped if an exception strikes.
         self._current: Session | None = None
         self._keeper = EndpointKeeper(endpoint, self._log)
@@ -125,7 +130,10 @@ class Server:
             self._end = mono() + (seconds if replies_within is None else replies_within)
         self._wake_up()
         self._thread.ensure()
+        end = mono() + seconds
         is_ended = self._is_ended.wait(seconds)
+        # A reply that is still being made now is of no use to anyone: its client is gone.
+        self._slow.close(0.0 if self._slow.is_busy else max(0.0, end - mono()))
         if is_ended:
             self._thread.join(seconds)
         else:
@@ -199,7 +207,7 @@ class Server:
 
     def _timeout(self) -> int | None:
         """Return the milliseconds until something is due; None for ever."""
-        if self._woken or self._postponed or self._guests:
+        if self._woken or self._guests or (self._postponed and not self._slow.is_busy):
             return 0
         deadlines = [session.deadline for session in self._sessions.values()]
         deadlines.append(self._keeper.check_at if self._end is None else self._end)
@@ -215,10 +223,11 @@ class Server:
                 self._with(session, lambda session=session: session.advance(now))  # type: ignore[misc]
 
     def _answer_slow(self, now: float) -> None:
-        """Answer one slow request; before the next one it is seen what else has come."""
-        if self._postponed:
+        """Have one slow request answered, unless another one is."""
+        self._slow.ensure()
+        if self._postponed and not self._slow.is_busy:
             session = self._postponed.popleft()
-            self._with(session, lambda: session.answer_postponed(now))
+            self._with(session, lambda: session.answer_postponed(now, self._slow))
 
     def _expire(self, now: float) -> None:
         for session in [each for each in self._sessions.values() if each.deadline <= now]:
@@ -249,6 +258,10 @@ class Server:
     def _wake(self, session: Session) -> None:
         """Handle the session soon. Any thread may call it; never blocks."""
         self._woken.append(session)
+        self._wake_thread()
+
+    def _wake_thread(self) -> None:
+        """End the wait of the thread, and replace one that an exception has ended. Any thread may call it."""
         self._wake_up()
         self._thread.ensure()
 

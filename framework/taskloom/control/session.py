@@ -10,6 +10,7 @@ from math import inf
 
 from taskloom.control.connection import Connection, Phase, refusal
 from taskloom.control.exchange import Answer, Caller, Deferred, Reply, Request, Stream
+from taskloom.control.slow_answers import SlowAnswers
 from taskloom.sync.own_socket import OwnSocket
 from taskloom.text import to_json
 
@@ -95,8 +96,7 @@ class Session:
     @property
     def is_due(self) -> bool:
         """Whether a reply is still being sent, or can be sent now or at a deadline."""
-        deferred = self._deferred
-        is_certain = deferred is not None and (deferred.deadline < inf or deferred.reply is not None)
+        is_certain = self._deferred is not None and self._deferred.is_certain
         is_awaited = is_certain or self._postponed is not None
         return not self.is_over and (self._connection.output_bytes > 0 or is_awaited)
 
@@ -140,11 +140,11 @@ class Session:
         if self.is_over:
             self.drop()
 
-    def answer_postponed(self, now: float) -> None:
-        """Answer the request that was postponed, if there is one."""
+    def answer_postponed(self, now: float, answers: SlowAnswers) -> None:
+        """Have the request answered that was postponed, if there is one."""
         request, self._postponed = self._postponed, None
         if request is not None and not self.is_over:
-            self._begin(request, now)
+            self._begin(request, now, lambda request: answers.begin(request, _BUG))
             self.advance(now)
 
     def drop(self) -> None:
@@ -217,12 +217,12 @@ class Session:
             self._postpone(self)
             return False
         if request is not None:
-            self._begin(request, now)
+            self._begin(request, now, self._answer)
         return request is not None or self._connection.output_bytes > before
 
-    def _begin(self, request: Request, now: float) -> None:
+    def _begin(self, request: Request, now: float, begin: Callable[[Request], Answer]) -> None:
         try:
-            answer = self._answer(request)
+            answer = begin(request)
         except BaseException as error:  # noqa: BLE001 - a bug of ours, or a lack of memory; the next request is served
             self._failed(request, error)
             answer = _BUG

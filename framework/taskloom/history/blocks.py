@@ -19,7 +19,7 @@ from taskloom.core.model import Outcome
 
 __all__ = ["Block", "BlockFold"]
 
-# Of the narrowest bar, which has three pixels: a bar of 42 pixels is easy to hit.
+# Bars of the narrowest kind, which has three pixels: 42 pixels are easy to hit.
 _LONGEST = 14
 # Bars that are closer than a pixel look like one.
 _CLOSE = 1 / 3
@@ -39,7 +39,7 @@ class Block(NamedTuple):
     end: float
     """When the last of them ended."""
     outcome: str
-    """Of several the worst."""
+    """The worst one, if there are several runs."""
     due: float | None = None
     """The instant for which it was started; None for several runs."""
     runs: int = 1

@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "open_reader"]
 
-# Of the variables in one statement SQLite allows 32,766.
+# SQLite allows 32,766 variables in one statement.
 _MOST_NAMES = 10_000
 # Columns that no table shows.
 _LONG = ("error_traceback", "stuck_stack")
 # All that a timeline needs. A million rows are read for it, so they are not made into records.
 _OF_BLOCKS = ("job", "start", "run", "queued_at", "started_at", "ended_at", "outcome", "instant", "folded")
+_BRIEF = (
+    *("name", "start", "run", "job", "attempt", "instant", "queued_at", "started_at", "ended_at", "seconds"),
+    *("outcome", "reason_kind", "reason_text", "error_type", "error_message"),
+)
 # A firing that is later than this may make up for an instant that passed while the program was down.
 _LATE_SECONDS = 1.0
 
@@ -132,6 +136,11 @@ class Reader:
             if block is not None and (until is None or block.end < until):
                 fold.add(block)
         return fold.blocks(most)
+
+    def brief_runs(self, wanted: RunFilter, most: int) -> Page:
+        """Return the last runs with what a timeline shows of them; the rest of each entry is empty."""
+        selected = self._select(tables.runs, only=_BRIEF).where(*self._conditions(wanted))
+        return self._page(RunEntry.read, selected, self._latest_first(), most)
 
     def last_runs(self, job: str, wanted: RunFilter, most: int) -> list[RunEntry]:
         """Return the last runs of one job that `wanted` lets pass, oldest first."""

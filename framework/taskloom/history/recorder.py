@@ -23,6 +23,7 @@ from taskloom.history.location import Target
 from taskloom.history.memory import JobMemory
 from taskloom.history.model import ActionRow, HistoryState, Opened, RunGauges, StartInfo
 from taskloom.history.queue import Rank, Row, RowQueue
+from taskloom.history.read_rows import Page
 from taskloom.history.retention import KEEP_SECONDS, SIZE, Pruner
 from taskloom.history.rows import EventFold
 from taskloom.history.start_row import StartRow
@@ -144,6 +145,16 @@ class Recorder:
             self._intake.put_instant(job, instant, done)
         else:
             done(False)
+
+    def read_runs(self, since: float, most: int, found: Callable[[Page | None], object]) -> None:
+        """Read the last `most` runs since an instant, in seconds since the epoch; also those of earlier starts.
+
+        `found` is called once, with None if they cannot be read now; it must neither block nor raise.
+        """
+        if not self._takes() or not self._writer.past_runs.request(since, most, found):
+            found(None)
+            return
+        self._wakeup.wake(is_urgent=True)
 
     @property
     def state(self) -> HistoryState:

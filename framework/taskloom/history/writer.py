@@ -19,6 +19,7 @@ from taskloom.history.health import Health
 from taskloom.history.intake import Intake
 from taskloom.history.lost import mark_lost
 from taskloom.history.model import LostRun, Opened, RunGauges
+from taskloom.history.past_runs import PastRuns
 from taskloom.history.queue import Batch, Done, Rank, Row
 from taskloom.history.retention import Batch as Limit
 from taskloom.history.retention import Pruner, Room
@@ -29,7 +30,7 @@ from taskloom.text import error_text, first_of, plural
 
 __all__ = ["Ending", "Sources", "Storage", "Writer"]
 
-# Of one transaction.
+# The most that one transaction writes.
 MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0
@@ -102,6 +103,8 @@ class Writer:
         self._start_row, self._intake = start_row, intake
         self._storage, self._sources = storage, sources
         self._health, self._clock = health, clock
+        self.past_runs = PastRuns()
+        """The queries of views. Another thread may call its `request`."""
         self._pruner: Pruner | None = None
         # What is being written, and who waits for it. Kept here so that whatever strikes, it is put back.
         self._rows: Sequence[Row] = ()
@@ -133,6 +136,7 @@ class Writer:
         now = self._clock.now().mono
         if (self._health.is_degraded or self.database is None) and now < self._health.retry_at:
             self._intake.refuse_waiting()
+            self.past_runs.refuse()
             return False
         return self._try(self._work)
 
@@ -146,6 +150,8 @@ class Writer:
         if is_beat:
             self._beat(now)
         more = self._write_next(must_write=is_beat)
+        if self.database is not None:
+            self.past_runs.answer(self.database)
         self._prune()
         self._health.heal(self._intake.dropped)
         return more
@@ -331,6 +337,7 @@ class Writer:
             self._disconnect()
         self._health.fail(reason, self._intake.dropped, at_once=at_once)
         self._intake.refuse_waiting()
+        self.past_runs.refuse()
 
     def _give_back(self) -> None:
         self._intake.put_back(self._rows)
@@ -381,6 +388,7 @@ class Writer:
         """Close the database."""
         self._give_back()
         self._intake.refuse_waiting()
+        self.past_runs.refuse()
         self._disconnect()
 
 

@@ -1,9 +1,8 @@
 """The log files of the jobs: one thread writes them, and no job ever waits for it.
 
-Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond; for jobs that write little there is a reserve. What
-cannot be written is tried again once a second: a full disk, a folder that was removed or is read-only, a slow disk. One
-line in the log says so, and another one that it works again; the files have a line in the place of those that were
-dropped.
+Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond; for jobs that write little there is a reserve. If a
+write fails, it is tried again once a second: a full disk, a folder that was removed or is read-only. One line in the
+log says so, and another one that it works again; the files have a line in the place of those that were dropped.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ QUEUE_BYTES = 4 * 1024 * 1024
 # Kept for files that have little in the queue: a job that floods its log pushes out no lines of the others.
 RESERVE_BYTES = 1024 * 1024
 LITTLE_BYTES = 16 * 1024
-# Of a file that cannot be written, so that it leaves room for the others.
+# The limit for a file that cannot be written: it leaves room for the others.
 BACKLOG_BYTES = 256 * 1024
 # Lines that come within this time are written together: a file is opened once for all of them.
 GATHER_SECONDS = 0.05

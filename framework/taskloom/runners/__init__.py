@@ -12,6 +12,9 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
   never blocks and never raises.
 - It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
+- If it keeps something for certain options, such as a connection, it may have a method `retain(options)`, which must
+  not block. It is called after each reload with the options of all jobs on the runner: it may release what no job needs
+  once the last run that uses it has ended. A later run with other options is legal.
 - It never imports the scheduler.
 
 Rules for a runner whose class has `kills = True`:
@@ -21,7 +24,7 @@ Rules for a runner whose class has `kills = True`:
 - A run is alive until nothing of it is left, so the next run of its job never overlaps with what a run has started.
 - A run that dies without a request has failed: `How.RAISED`, with the cause in words. One about which nothing can be
   found out any more is `How.LOST`.
-- Where the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
+- If the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
   that waits for it, and `token.update_remote` takes over polls and waits, so that poll age and watchdog work.
 - `set_urgent` and `set_poll_interval` are passed on to where the run executes.
 - RunPlaced, RunUnreachable and RunReachable come between `start` and the end, as often as that changes.
@@ -144,7 +147,7 @@ class ProcessInfo(NamedTuple):
     cpu: float
     """Seconds, of ended processes included."""
     state: str
-    """Of the main process: `running`, `sleeping` or `stopped`."""
+    """The state of the main process: `running`, `sleeping` or `stopped`."""
 
 
 class RunHandle(Protocol):

@@ -1,4 +1,4 @@
-"""What a caller leaves in the scheduler's queue when it waits: a call with an answer, or a condition to become true."""
+"""The entries of callers that wait in the scheduler's queue: a call with an answer, or a condition to become true."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Call:
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_answered = False
-        # The scheduler thread or the caller takes the only entry: whoever does decides whether the commands happen.
+        # The scheduler thread or the caller takes the only entry. The one that takes it decides if the commands happen.
         self._claim = [None]
         self._is_claimed = False
         self._released = allocate_lock()

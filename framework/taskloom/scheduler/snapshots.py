@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
     from taskloom.scheduler.engine import Engine
 
-__all__ = ["Snapshot", "complete", "read_snapshot"]
+__all__ = ["Snapshot", "complete", "read_snapshot", "without_processes"]
 
 
 class Snapshot(NamedTuple):
@@ -40,6 +40,12 @@ def read_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -
     left = core.stops.latest - now.mono if core.phase is Phase.STOPPING else inf
     read: list[Any] = [read_status(engine, core, name, now) for name in names]
     return Snapshot(core.last_seq, core.phase, reason, read, max(0.0, left) if isfinite(left) else None)
+
+
+def without_processes(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with its statuses, without those of processes: /proc is not read. Any thread may call it."""
+    read: list[Any] = snapshot.jobs
+    return snapshot._replace(jobs=[status_of(each) for each in read])
 
 
 def complete(snapshot: Snapshot) -> Snapshot:

@@ -12,7 +12,7 @@ from taskloom.sync.latch import Latch
 
 __all__ = ["KeptThread"]
 
-# Who waits for the thread checks this often whether it still exists.
+# A caller that waits for the thread checks this often whether it still exists.
 CHECK_SECONDS = 1.0
 
 
@@ -109,7 +109,7 @@ class KeptThread:
         try:
             self._is_inside = True
             self._work()
-        except BaseException:  # noqa: BLE001 - there is no one above who could do more
+        except BaseException:  # noqa: BLE001 - no caller above could do more
             self._is_inside = False
             if not self._is_over:
                 with self._guard:

@@ -15,7 +15,7 @@ from taskloom.top.job_row import JobRow
 from taskloom.top.log_buffer import LogBuffer, LogLine
 from taskloom.top.program_facts import ProgramFacts
 from taskloom.top.remembered import Remembered
-from taskloom.top.run_book import RunBook
+from taskloom.top.run_book import Kept, RunBook
 from taskloom.top.styled import Line
 from taskloom.top.table import Moment, sorted_jobs, wants
 
@@ -56,6 +56,7 @@ class Board:
         self.jobs: Sequence[JobRow] = ()
         self.firings: Sequence[Firing] = ()
         self.runs = RunBook()
+        self.kept = Kept()
         self.log = LogBuffer()
         self.log.filter, self.log.wraps = remembered.log_filter, remembered.wraps
         self.chosen = ""
@@ -93,7 +94,7 @@ class Board:
             self.report = None
             self.notify("the program was started again")
         if taken.snapshot is not None:
-            self.program, self.jobs, self.firings = taken.snapshot
+            self.program, self.jobs, self.firings, self.kept = taken.snapshot
             self._shown = None
         self.runs.add(taken.runs)
         if taken.dropped:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Column", "widths"]
+__all__ = ["Column", "gap", "widths"]
 
-GAP = 1
+# From this width on there are two blanks between columns.
+_WIDE = 110
 
 
 class Column(NamedTuple):
@@ -18,9 +19,16 @@ class Column(NamedTuple):
     """It is left out rather than narrower."""
     most: int
     order: int
-    """Of two columns the one with the higher number is left out first. 0 is never left out."""
+    """The column with the highest number is left out first. 0 is never left out."""
     shrinks: int = 0
     """The one with the higher number is shortened first, down to `least`; 0 is not shortened."""
+    usual: int = 0
+    """It is no narrower where there is room, so that the columns after it do not move whenever a text changes."""
+
+
+def gap(width: int) -> int:
+    """Return the number of blanks between two columns."""
+    return 2 if width >= _WIDE else 1
 
 
 def widths(columns: Sequence[Column], wanted: Sequence[int], width: int) -> list[int]:
@@ -28,21 +36,25 @@ def widths(columns: Sequence[Column], wanted: Sequence[int], width: int) -> list
 
     `wanted`: what the cells of a column, and its head, would take.
     """
-    found = [max(min(want, column.most), column.least) for column, want in zip(columns, wanted, strict=True)]
+    found = [
+        max(min(max(want, column.usual), column.most), column.least)
+        for column, want in zip(columns, wanted, strict=True)
+    ]
+    between = gap(width)
     while True:
-        over = _total(found) - width
+        over = _total(found, between) - width
         if over <= 0:
             return found
         leasts = [
             min(size, column.least) if column.shrinks else size for column, size in zip(columns, found, strict=True)
         ]
-        if _total(leasts) <= width or not _leave_one_out(columns, found):
+        if _total(leasts, between) <= width or not _leave_one_out(columns, found):
             return _shortened(columns, found, over)
 
 
-def _total(sizes: Sequence[int]) -> int:
+def _total(sizes: Sequence[int], between: int) -> int:
     shown = [size for size in sizes if size]
-    return sum(shown) + GAP * max(0, len(shown) - 1)
+    return sum(shown) + between * max(0, len(shown) - 1)
 
 
 def _leave_one_out(columns: Sequence[Column], found: list[int]) -> bool:

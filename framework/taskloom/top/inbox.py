@@ -14,7 +14,7 @@ from taskloom.control.reply_fields import Fields
 from taskloom.top.job_row import JobRow
 from taskloom.top.log_buffer import MOST_LINES, LogLine
 from taskloom.top.program_facts import ProgramFacts
-from taskloom.top.run_book import PastRun
+from taskloom.top.run_book import Kept, PastRun
 from taskloom.top.styled import Line
 
 __all__ = ["Firing", "Inbox", "Look", "Notice", "Report", "Snapshot", "Taken"]
@@ -36,6 +36,7 @@ class Snapshot(NamedTuple):
     program: ProgramFacts
     jobs: Sequence[JobRow]
     firings: Sequence[Firing]
+    kept: Kept = Kept()
 
 
 class Notice(NamedTuple):

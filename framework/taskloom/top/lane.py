@@ -13,7 +13,7 @@ __all__ = ["SPANS", "axis", "lane"]
 SPANS = (300.0, 1800.0, 7200.0, 43_200.0, 86_400.0)
 """The seconds before now, and as many after it, that a timeline may show."""
 
-_NOTHING, _LATE, _RUN, _PLANNED, _NOW = "·", "░", "▇", "◇", "│"
+_UNKNOWN, _NOTHING, _LATE, _RUN, _PLANNED, _NOW = " ", "·", "░", "▇", "◇", "│"
 _FAILURES = frozenset({"failed", "start_failed", "timed_out", "lost", "abandoned"})
 
 
@@ -25,10 +25,19 @@ def axis(width: int, span: float) -> str:
     return f"{begin}{' ' * left}{middle}{' ' * right}{end}"[:width]
 
 
-def lane(runs: Sequence[PastRun], firings: Sequence[float], now: float, span: float, width: int) -> Line:
-    """Return a lane of `width` cells. `now` and the firings: seconds since the epoch.
+def lane(
+    runs: Sequence[PastRun],
+    firings: Sequence[float],
+    now: float,
+    span: float,
+    width: int,
+    *,
+    known_since: float = 0.0,
+) -> Line:
+    """Return a lane of `width` cells. `now`, `known_since` and the firings: seconds since the epoch.
 
     The time between the instant of a schedule and the start of its run is shaded. The end of a failed run is a cross.
+    Before `known_since`, cells without a run are blank.
     """
     middle = width // 2
     drawn: list[tuple[str, Style]] = [(_NOTHING, Style.DIM)] * width
@@ -41,6 +50,8 @@ def lane(runs: Sequence[PastRun], firings: Sequence[float], now: float, span: fl
         for place in range(max(0, min(last, cell(begin))), min(last, cell(end)) + 1):
             drawn[place] = (mark, style)
 
+    for place in range(max(0, min(middle, cell(known_since)))):
+        drawn[place] = (_UNKNOWN, Style.DIM)
     for run in runs:
         if run.due is not None and cell(run.begun) > cell(run.due):
             draw(run.due, run.begun, _LATE, Style.WARN)

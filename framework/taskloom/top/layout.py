@@ -12,6 +12,7 @@ from taskloom.top.keyboard import KEYS, Key
 from taskloom.top.lane import axis, lane
 from taskloom.top.program_facts import header
 from taskloom.top.run_book import PastRun
+from taskloom.top.states import shown_state
 from taskloom.top.styled import Line, Span, Style, cells, fitted, folded, joined, line, text_of
 from taskloom.top.table import table, window
 
@@ -114,7 +115,9 @@ def _own_lane(board: Board, job: str, width: int) -> Line:
 
 def _lane(board: Board, job: str, width: int) -> Line:
     firings = [firing.at for firing in board.firings if firing.job == job]
-    return lane(board.runs.of(job), firings, board.moment.wall, board.remembered.span, width)
+    known_since = max(board.kept.since or 0.0, board.runs.known_since(job))
+    now, span = board.moment.wall, board.remembered.span
+    return lane(board.runs.of(job), firings, now, span, width, known_since=known_since)
 
 
 def _log(board: Board, width: int, room: int) -> list[Line]:
@@ -154,7 +157,7 @@ def _pieces(each: Line, width: int) -> list[Line]:
 def _details(board: Board, _width: int) -> tuple[str, list[Line]]:
     runs = [_run_line(run, board.now.wall) for run in board.runs.last(board.chosen, _LAST_RUNS)[::-1]]
     history = [line(), line(Span("last runs, newest first", Style.HEAD)), *runs] if runs else []
-    return f"details of {board.chosen}", [*(board.looked or [_asking()]), *history]
+    return f"details of {_chosen_text(board)}", [*(board.looked or [_asking()]), *history]
 
 
 def _run_line(run: PastRun, now: float) -> Line:
@@ -167,7 +170,13 @@ def _run_line(run: PastRun, now: float) -> Line:
 
 
 def _stack(board: Board, _width: int) -> tuple[str, list[Line]]:
-    return f"live stack of {board.chosen}, once a second", list(board.looked or [_asking()])
+    return f"live stack of {_chosen_text(board)}", list(board.looked or [_asking()])
+
+
+def _chosen_text(board: Board) -> str:
+    """Return the name and the state of the chosen job: a page of its own hides the table."""
+    job = board.chosen_job
+    return board.chosen if job is None else f"{job.name}  {shown_state(job, board.moment.mono)}"
 
 
 def _asking() -> Line:
@@ -176,16 +185,31 @@ def _asking() -> Line:
 
 def _timeline(board: Board, width: int, room: int) -> list[Line]:
     """Return the lanes that fit; those of a thousand jobs are not all drawn ten times a second."""
-    jobs, size = board.shown_jobs, max(3, width - _NAME_CELLS - 1)
-    board.scroll = max(0, min(board.scroll, len(jobs) - (room - 2)))
-    shown = jobs[board.scroll : board.scroll + max(0, room - 2)]
-    more = f"  (job {board.scroll + 1:,} of {len(jobs):,})" if len(shown) < len(jobs) else ""
-    title = f"timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length{more}  esc: back"
+    jobs, size, limit = board.shown_jobs, max(3, width - _NAME_CELLS - 1), _known_text(board)
+    room -= 2 + bool(limit)
+    board.scroll = max(0, min(board.scroll, len(jobs) - room))
+    shown = jobs[board.scroll : board.scroll + max(0, room)]
+    more = f"  job {board.scroll + 1:,} of {len(jobs):,}" if len(shown) < len(jobs) else ""
+    title = f"timeline ▇ ran ✗ failed ░ late ◇ planned  + - length{more}  esc back"
     return [
         line(Span(fitted(title, width), Style.HEAD)),
         line(Span(f"{fitted('', _NAME_CELLS)} {axis(size, board.remembered.span)}", Style.HEAD)),
         *(line(fitted(job.name, _NAME_CELLS), " ", *_lane(board, job.name, size)) for job in shown),
+        *([line(Span(fitted(limit, width), Style.DIM))] if limit else []),
     ]
+
+
+def _known_text(board: Board) -> str:
+    """Return from when on runs are known, and why not longer; "" if that is before what is shown."""
+    since, now = board.kept.since, board.moment.wall
+    if since is None or since <= now - board.remembered.span:
+        return ""
+    why = {
+        "read": ": the history has none before, or more than are shown",
+        "off": ": this program records no history",
+        "unread": ": its history cannot be read now",
+    }
+    return f"runs since {local_time(since, now)}{why.get(board.kept.history, '')}"
 
 
 def _summary(board: Board, width: int) -> tuple[str, list[Line]]:

@@ -13,7 +13,7 @@ from taskloom.text import printable
 from taskloom.top.inbox import Firing, Inbox, Snapshot
 from taskloom.top.job_row import job_row
 from taskloom.top.program_facts import program_facts
-from taskloom.top.run_book import PastRun, past_run
+from taskloom.top.run_book import Kept, PastRun, past_run
 from taskloom.top.usage import UsageMeter
 
 __all__ = ["Poller"]
@@ -41,6 +41,7 @@ class Poller:
         self.is_away = True
         """Whether the last question was not answered."""
         self._runs_since: float | None = None
+        self._kept = Kept()
         self._firings: list[Firing] = []
         self._firings_due = 0.0
 
@@ -72,15 +73,18 @@ class Poller:
         start = program.text("start")
         is_restarted = bool(self._start) and start != self._start
         if start != self._start:
-            self._start, self._runs_since, self._firings_due = start, None, 0.0
+            self._start, self._runs_since, self._firings_due, self._kept = start, None, 0.0, Kept()
         read_at, now = mono(), wall()
         jobs = [job_row(job, read_at) for job in connection.fields(connection.get("/v1/jobs")).objects("jobs")]
+        is_due = read_at >= self._firings_due
+        if is_due and self._kept.history == "unread":  # it may be readable by now
+            self._runs_since = None
         runs = self._new_runs(now)
-        if read_at >= self._firings_due:
+        if is_due:
             self._firings, self._firings_due = self._next_firings(), read_at + _FIRINGS_SECONDS
         usage = self._usage.read(program.count("pid"), program.texts("command"), read_at)
         facts = program_facts(program, usage, now)
-        self._inbox.put_snapshot(Snapshot(facts, jobs, self._firings), runs, is_restarted=is_restarted)
+        self._inbox.put_snapshot(Snapshot(facts, jobs, self._firings, self._kept), runs, is_restarted=is_restarted)
         if self.is_away or is_restarted:
             self.is_away = False
             self._on_found()
@@ -88,10 +92,24 @@ class Poller:
         return _STOPPING_SECONDS if is_stopping else _PERIOD_SECONDS
 
     def _new_runs(self, now: float) -> list[PastRun]:
-        """Return the runs that have not ended, and those that have ended since the last time."""
-        since = None if self._runs_since is None else format_instant(self._runs_since)
-        found = self._optional("/v1/runs", since=since, count=_FIRST_RUNS)
+        """Return the runs that have not ended, and those that have ended since the last time; all the first time."""
+        if self._runs_since is None:
+            runs = self._all_runs()
+        else:
+            found = self._optional("/v1/runs", since=format_instant(self._runs_since), count=_FIRST_RUNS)
+            runs = [past_run(run) for run in found.objects("runs")]
         self._runs_since = now - _OVERLAP_SECONDS
+        return runs
+
+    def _all_runs(self) -> list[PastRun]:
+        """Return all runs that the program knows, with those of its history."""
+        try:
+            found = self._optional("/v1/runs", count=_FIRST_RUNS, history=True)
+        except Refused as error:
+            if error.code != "invalid-query":
+                raise
+            found = self._optional("/v1/runs", count=_FIRST_RUNS)  # an older program does not know `history`
+        self._kept = Kept(read_instant(found.text("from")), found.text("history"))
         return [past_run(run) for run in found.objects("runs")]
 
     def _next_firings(self) -> list[Firing]:
@@ -99,10 +117,10 @@ class Poller:
         instants = [(each.text("job"), read_instant(each.text("at"))) for each in found if not each.flag("paused")]
         return [Firing(job, at) for job, at in instants if at is not None]
 
-    def _optional(self, path: str, *, count: int, since: str | None = None) -> Fields:
+    def _optional(self, path: str, *, count: int, since: str | None = None, history: bool | None = None) -> Fields:
         """Return an answer; an empty one if an older program does not know the question."""
         try:
-            return self._connection.fields(self._connection.get(path, count=count, since=since))
+            return self._connection.fields(self._connection.get(path, count=count, since=since, history=history))
         except Refused as error:
             if error.code == "unknown-route":
                 return Fields({})

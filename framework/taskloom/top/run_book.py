@@ -1,4 +1,4 @@
-"""The last runs of each job, put together from answers that each have a part of them."""
+"""The last runs of each job, also of earlier starts, put together from answers that each have a part of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 from taskloom.cli.control.instants import read_instant
 from taskloom.control.reply_fields import Fields
 
-__all__ = ["PastRun", "RunBook", "past_run"]
+__all__ = ["Kept", "PastRun", "RunBook", "past_run"]
 
-# For each job: those of a day, if it runs every five minutes.
+# The runs that are kept of each job: those of a day, if it runs every five minutes.
 _MOST_RUNS = 300
 
 
@@ -29,11 +29,22 @@ class PastRun(NamedTuple):
     mean_seconds: float | None = None
     """How long it took."""
     error: str = ""
+    start: str = ""
+    """The id of the start of the program that it is from: each start counts its runs anew."""
 
     @property
     def begun(self) -> float:
         """When it started, or was queued if it never did."""
         return self.queued if self.started is None else self.started
+
+
+class Kept(NamedTuple):
+    """From when on the program knows its runs."""
+
+    since: float | None = None
+    """In seconds since the epoch; None if that is not known."""
+    history: str = ""
+    """Whether the runs of its history are there: `read`, `off`, or `unread`; "" for an older program."""
 
 
 def past_run(run: Fields) -> PastRun:
@@ -48,6 +59,7 @@ def past_run(run: Fields) -> PastRun:
         ended=read_instant(run.text("ended")),
         mean_seconds=run.number("seconds"),
         error=run.text("error"),
+        start=run.text("start"),
     )
 
 
@@ -56,15 +68,27 @@ class RunBook:
 
     def __init__(self, most: int = _MOST_RUNS) -> None:
         self._most = most
-        self._jobs: dict[str, dict[str, PastRun]] = {}
+        self._jobs: dict[str, dict[tuple[str, str], PastRun]] = {}
 
     def add(self, runs: Sequence[PastRun]) -> None:
         """Take runs, the oldest first; one that is known already is replaced."""
+        unsorted = set()
         for run in runs:
             kept = self._jobs.setdefault(run.job, {})
-            kept[run.run] = run
-            if len(kept) > self._most:
+            last = next(reversed(kept.values()), run)
+            if run.queued < last.queued and (run.start, run.run) not in kept:  # of a history that was read late
+                unsorted.add(run.job)
+            kept[run.start, run.run] = run
+            if len(kept) > self._most and run.job not in unsorted:
                 del kept[next(iter(kept))]
+        for job in unsorted:
+            ordered = sorted(self._jobs[job].values(), key=lambda run: run.queued)
+            self._jobs[job] = {(run.start, run.run): run for run in ordered[-self._most :]}
+
+    def known_since(self, job: str) -> float:
+        """Return the second since the epoch from which on the runs of a job are here, if the program knows them."""
+        kept = self._jobs.get(job, {})
+        return next(iter(kept.values())).queued if len(kept) >= self._most else 0.0
 
     def of(self, job: str) -> Sequence[PastRun]:
         """Return the runs of a job, the oldest first."""

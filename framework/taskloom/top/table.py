@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from taskloom.cli.control.instants import until
 from taskloom.cli.history.sparkline import sparkline
-from taskloom.top.columns import GAP, Column, widths
+from taskloom.top.columns import Column, gap, widths
 from taskloom.top.job_row import JobRow
 from taskloom.top.run_book import PastRun
 from taskloom.top.states import STUCK_RANK, Shown, shown_state
@@ -23,12 +23,12 @@ _BAR_CELLS = 8
 _COLUMNS = (
     Column("JOB", 8, 40, 0, shrinks=2),
     Column("TASK", 8, 16, 6),
-    Column("STATE", 11, 26, 0),
+    Column("STATE", 11, 26, 0, usual=23),  # that of `stopping 13.2s of 30s`
     Column("RUN", 4, 7, 4),
     Column("ELAPSED", 7, 10, 2),
-    Column("PROGRESS", 14, 48, 1, shrinks=3),
+    Column("PROGRESS", 14, 48, 1, shrinks=3, usual=48),
     Column("NEXT", 5, 8, 3),
-    Column("LAST 10", 7, LAST_RUNS, 5),
+    Column("LAST 10", 7, LAST_RUNS, 5, usual=LAST_RUNS),
     Column("RESTARTS", 8, 8, 7),
 )
 
@@ -109,32 +109,35 @@ def table(
     ]
     wanted = [max([cells(column.head), *(cells(row[place]) for row in rows)]) for place, column in enumerate(_COLUMNS)]
     sizes = widths(_COLUMNS, wanted, width - 1)
-    head = _cut(" " + _row([column.head for column in _COLUMNS], sizes), width)
+    between = " " * gap(width - 1)
+    head = _cut(" " + _row([column.head for column in _COLUMNS], sizes, between), width)
     lines = [
-        (Span(_cut(_MARK + _row(row, sizes), width), Style.CHOSEN),)
+        (Span(_cut(_MARK + _row(row, sizes, between), width), Style.CHOSEN),)
         if job.name == chosen
-        else _line(state, row, sizes, width)
+        else _line(state, row, sizes, between, width)
         for job, state, row in zip(jobs, states, rows, strict=True)
     ]
     return Table((Span(head, Style.HEAD),), lines)
 
 
-def _row(texts: Sequence[str], sizes: Sequence[int]) -> str:
-    return (" " * GAP).join(fitted(text, size) for text, size in zip(texts, sizes, strict=True) if size)
+def _row(texts: Sequence[str], sizes: Sequence[int], between: str) -> str:
+    return between.join(fitted(text, size) for text, size in zip(texts, sizes, strict=True) if size)
 
 
 def _cut(text: str, width: int) -> str:
     return fitted(text, width, "")
 
 
-def _line(state: Shown, row: Sequence[str], sizes: Sequence[int], width: int) -> Line:
+def _line(state: Shown, row: Sequence[str], sizes: Sequence[int], between: str, width: int) -> Line:
     """Return the line of a job without the cursor: only its state has a colour."""
     place = [column.head for column in _COLUMNS].index("STATE")
-    before = " " + _row(row[:place], sizes[:place]) + " " * GAP
+    before = " " + _row(row[:place], sizes[:place], between) + between
     own = fitted(row[place], sizes[place])
     if cells(before) + cells(own) >= width:
         return (Span(_cut(before + own, width)),)
-    after = _cut(" " * GAP + _row(row[place + 1 :], sizes[place + 1 :]), max(0, width - cells(before) - cells(own)))
+    after = _cut(
+        between + _row(row[place + 1 :], sizes[place + 1 :], between), max(0, width - cells(before) - cells(own))
+    )
     return (Span(before), Span(own, state.style), Span(after))
 
 

@@ -32,7 +32,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""Of every reply. `form-action`: the page sends no form, it uses fetch."""
+"""The headers of every reply. `form-action`: the page sends no form, it uses fetch."""
 
 _READING = ("GET", "HEAD")
 # As browsers write it (RFC 6454): no path, no user.
@@ -144,7 +144,7 @@ def _access_of(asked: Asked, rules: Rules) -> Access:
     written = asked.all("authorization")
     scheme, _, token = written[0].partition(" ") if len(written) == 1 else ("", "", "")
     given = token.strip().encode("utf-8", "surrogateescape")
-    # Both, whatever the first one says: the time says nothing about either.
+    # Both are compared in every case: the time of the answer must not tell anything about a token.
     may_act = hmac.compare_digest(given, rules.act_token.encode())
     may_read = hmac.compare_digest(given, rules.read_token.encode())
     if scheme.lower() != "bearer" or not (may_act or may_read):
@@ -155,7 +155,7 @@ def _access_of(asked: Asked, rules: Rules) -> Access:
 
 
 def _host_name(written: str) -> str | None:
-    """Return the name of a Host header without its port, in small letters; None if it is no host."""
+    """Return the name of a Host header without its port, in small letters; None if it is not a host."""
     try:
         parts = urlsplit(f"//{written}")
         _ = parts.port

@@ -19,7 +19,7 @@ from taskloom.text import error_text
 
 __all__ = ["TokenError", "Tokens", "token_folder", "tokens_of"]
 
-# 256 bits; 128 are enough that no one ever guesses one.
+# 256 bits; 128 are enough that it is never guessed.
 _BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _MOST_BYTES = 256

@@ -65,7 +65,7 @@ class Verbs:
 
 
 def task_arguments(name: str | None) -> list[str]:
-    """Return the command that lists the tasks, or describes one. Raises Refusal for what is no name."""
+    """Return the command that lists the tasks, or describes one. Raises Refusal for what is not a name."""
     return ["tasks"] if name is None else ["tasks", _checked("task", name)]
 
 

@@ -127,7 +127,7 @@ def test_options_that_make_no_sense_are_refused(
     assert said.out == ""
 
 
-def test_nothing_to_show_is_said_and_is_no_error(recorded: RecordedHistory, ask: Ask) -> None:
+def test_nothing_to_show_is_said_and_is_not_an_error(recorded: RecordedHistory, ask: Ask) -> None:
     assert ask("history") == (0, "", "taskloom: the history of 'jobs-3f2a' has no such runs\n")
     assert ask("history", "--actions") == (0, "", "taskloom: the history of 'jobs-3f2a' has no such actions\n")
 
@@ -343,9 +343,9 @@ def test_runs_on_a_cluster_have_their_host_and_worker(recorded: RecordedHistory,
     [shown] = json.loads(ask("history", "far", "-o", "json").out)["runs"]
 
     assert "HOST" not in before
-    assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "OUTCOME", "WHY"]
-    assert {line.split()[0]: line.split()[4:7] for line in lines[-2:]} == {
-        "near#1": ["-", "-", "succeeded"],
-        "far#1": ["node-7", "w3", "succeeded"],
+    assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "PID", "OUTCOME", "WHY"]
+    assert {line.split()[0]: line.split()[4:8] for line in lines[-2:]} == {
+        "near#1": ["-", "-", "-", "succeeded"],
+        "far#1": ["node-7", "w3", "4242", "succeeded"],
     }
     assert (shown["host"], shown["worker"], shown["pid"]) == ("node-7", "w3", 4242)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import prometheus_client
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 from tests.support.metrics import families_of
+from tests.support.running_job import RUNNING
 
 from taskloom.control.action_record import HistoryStatus
-from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
+from taskloom.control.metrics.exposition import Format, exposition
 from taskloom.control.metrics.names import METRICS
 from taskloom.control.program_info import ProgramInfo
 from taskloom.control.totals import Totals
@@ -22,19 +28,7 @@ from taskloom.scheduler import JobStatus
 from taskloom.scheduler.snapshots import Snapshot
 
 PROGRAM = ProgramInfo("jobs", since=1_700_000_000.0)
-REPORT = JobReport(
-    job="web",
-    task="server",
-    daemon=False,
-    state=JobState.RUNNING,
-    waiting_for=None,
-    runs=3,
-    outcome=None,
-    seconds=1.0,
-    reason=None,
-    error=None,
-    run="web#3",
-)
+REPORT = replace(RUNNING, task="server", runs=3, run="web#3")
 
 
 def status_of(report: JobReport = REPORT, **fields: Any) -> JobStatus:
@@ -51,9 +45,11 @@ def text_of(
     totals: Totals | None = None,
     history: HistoryStatus | None = None,
     receivers: Sequence[dict[str, Any]] = (),
+    written_as: Format = Format.OPENMETRICS,
 ) -> str:
     snapshot = Snapshot(17, phase, None, list(jobs))
-    return exposition(snapshot, totals or Totals(), PROGRAM, history or HistoryStatus(), receivers=receivers)
+    status = history or HistoryStatus()
+    return exposition(snapshot, totals or Totals(), PROGRAM, status, receivers=receivers, written_as=written_as)
 
 
 def samples_of(text: str) -> dict[tuple[str, ...], float]:
@@ -195,6 +191,38 @@ def test_a_task_may_have_any_name(task: str) -> None:
     assert {sample.labels["task"] for sample in families["taskloom_job_ready"].samples} == {task}
 
 
+def written_by_the_library(text: str, generate: Callable[[CollectorRegistry], bytes]) -> str:
+    """Return what a function of the library writes for the families that it reads in an OpenMetrics text."""
+
+    class AsRead(Collector):
+        def describe(self) -> Iterable[Metric]:
+            return ()
+
+        def collect(self) -> Iterable[Metric]:
+            return families_of(text).values()
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(AsRead())
+    return generate(registry).decode()
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-7, 0.1 + 0.2, 3e5, 1e6, 1234567.25, 1.5e21, 1.7e308])
+def test_the_text_is_the_one_that_the_library_writes(value: float) -> None:
+    job, totals = with_everything()
+    hostile = status_of(
+        replace(REPORT, job="b", task='" back\\slash\nnew line é 😀', next_firing=value),
+        poll_age=value,
+        progress=Progress(value, 3.0, "files"),
+    )
+    text, older = (
+        text_of(job, hostile, totals=totals, history=HistoryStatus("on"), receivers=[HOOK], written_as=each)
+        for each in Format
+    )
+
+    assert written_by_the_library(text, openmetrics.generate_latest) == text
+    assert written_by_the_library(text, prometheus_client.generate_latest) == older
+
+
 def test_a_program_without_jobs_and_one_that_stops() -> None:
     assert samples_of(text_of())[("taskloom_ready",)] == 1.0
     stopping = samples_of(text_of(phase=Phase.STOPPING))
@@ -212,5 +240,8 @@ def test_a_thousand_jobs() -> None:
     assert len(families["taskloom_job_runs"].samples) == 1000 * len(Outcome)
 
 
-def test_the_content_type_is_one_that_every_scraper_knows() -> None:
-    assert CONTENT_TYPE == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+def test_the_content_types_are_ones_that_every_scraper_knows() -> None:
+    assert [each.value for each in Format] == [
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "text/plain; version=0.0.4; charset=utf-8",
+    ]

@@ -122,18 +122,18 @@ def test_a_report_that_is_none_is_logged_and_ends_nothing(dask: DaskBench, caplo
     dask.do(child.end)
 
     assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
-    assert "the worker broke the protocol: it sent 'nonsense', which is no report" in caplog.text
+    assert "the worker broke the protocol: it sent 'nonsense', which is not a report" in caplog.text
 
 
 def test_a_run_whose_task_cannot_cross_does_not_start(dask: DaskBench) -> None:
     def refuse() -> TaskReference:
-        raise CannotCross("cannot send param 'at': it is no JSON data")
+        raise CannotCross("cannot send param 'at': it is not JSON data")
 
     binding = Binding(lambda: Body(lambda ctx: None, None), refer=refuse)
     end = dask.end(dask.start(binding=binding))
 
     assert isinstance(end, RunStartFailed)
-    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is no JSON data", True)
+    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is not JSON data", True)
 
 
 # -- stops
@@ -260,7 +260,7 @@ def test_a_run_that_does_not_answer_is_named_with_its_place(dask: DaskBench) -> 
     assert dask.runner.stacks([handle], 1) == [Stack("worker w1 on host-w1, pid unknown (no answer)", "")]
 
 
-# -- ends that no one has asked for
+# -- unexpected ends
 
 
 def test_a_run_that_its_worker_has_stopped_by_itself_has_failed(dask: DaskBench) -> None:

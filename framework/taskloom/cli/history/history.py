@@ -27,7 +27,7 @@ __all__ = ["history"]
 
 # As many lines as fit on a screen.
 _LAST = 20
-# Of each job so many runs are shown in a line, as supervisors keep of them.
+# The number of runs of each job that a line shows; supervisors keep as many.
 _LAST_OF_JOB = 20
 _MOST = 100_000
 _MOST_NAMED = 5

@@ -19,9 +19,10 @@ from taskloom.cli.program.history_lines import lost_line, paused_lines
 from taskloom.cli.program.signals import Signal
 from taskloom.cli.resources import needed
 from taskloom.clock import mono, wall
-from taskloom.control.action_record import Action, HistoryStatus
+from taskloom.control.action_record import Action, HistoryStatus, RecordedRuns
 from taskloom.control.exchange import Caller
 from taskloom.control.program_info import CallerNames, ProgramInfo
+from taskloom.control.run_ring import LONGEST_ERROR, PastRun
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec
 from taskloom.core.remembered import RememberedJob
@@ -36,6 +37,7 @@ from taskloom.text import error_text, plural
 if TYPE_CHECKING:
     from taskloom.history.location import Target
     from taskloom.history.model import LostRun, RunGauges
+    from taskloom.history.read_rows import RunEntry
     from taskloom.history.recorder import Recorder
 
 __all__ = ["DEGRADED_SECONDS", "FINISH_SECONDS", "LEAST_SECONDS", "OPEN_SECONDS", "ProgramHistory"]
@@ -48,7 +50,7 @@ FINISH_SECONDS = 2.0
 DEGRADED_SECONDS = 0.5
 # If the deadline of the stop is over already: enough for a commit on a fast disk.
 LEAST_SECONDS = 0.1
-# Of the command line of a caller.
+# The most characters that are kept of the command line of a caller.
 _MOST_COMMAND = 4096
 
 
@@ -236,6 +238,17 @@ class ProgramHistory:
             self._recorder.put_action(row)
             done(False)
 
+    def read_runs(self, since: float, most: int, found: Callable[[RecordedRuns | None], object]) -> None:
+        """Read the last runs since an instant, also those of earlier starts; None while that is not possible."""
+        if self._recorder is None or self._recorder.state.kind != "on":
+            found(None)
+            return
+        self._recorder.read_runs(
+            since,
+            most,
+            lambda page: found(page and RecordedRuns([_past_run(run) for run in page.rows], page.older == 0)),
+        )
+
     def note_signal(self, arrived: Signal, action: str, result: str = "") -> None:
         """Record what a signal has done. Its sender is not known."""
         if self._recorder is None:
@@ -293,6 +306,25 @@ class ProgramHistory:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.leave_behind()
+
+
+def _past_run(run: RunEntry) -> PastRun:
+    error = ": ".join(part for part in (run.error_type, run.error_message) if part)
+    reason = ": ".join(part for part in (run.reason_kind, run.reason_text) if part)
+    return PastRun(
+        run.job,
+        run.run,
+        run.attempt or 1,
+        run.queued_at or 0.0,
+        run.instant,
+        run.started_at,
+        run.ended_at,
+        run.outcome or None,
+        run.seconds,
+        error[:LONGEST_ERROR] or None,
+        reason or None,
+        run.start,
+    )
 
 
 def _command_of(pid: int) -> str:

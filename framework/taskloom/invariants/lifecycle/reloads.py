@@ -66,6 +66,8 @@ class Reloads:
                 self._apply(jobs[name], changed)
             if "start" in changed and jobs[name].is_auto_start and name not in self._renewed:
                 self._renewed.append(name)
+        # A job whose `daemon` changes counts by its new declaration, even if it is skipped before the step ends.
+        model.had_non_daemon = model.had_non_daemon or any(_is_active_non_daemon(jobs[name]) for name in changes)
         begun = {*self._renewed, *added}
         to_start = [name for name in new if name in begun]
         starting = [name for name in to_start if model.has_started and jobs[name].is_auto_start]
@@ -228,13 +230,17 @@ class Reloads:
             self._model.report("I12", f"ForgetJob of {action.job}, which was not removed")
 
 
+def _is_active_non_daemon(job: JobModel) -> bool:
+    return job.spec.enabled and not job.spec.daemon and job.is_active
+
+
 def _keeps_program_alive(job: JobModel) -> bool:
     """Return whether a declared job counts for the end of the work even if daemons run."""
     spec = job.spec
     return spec.enabled and not spec.daemon and (spec.start.mode is StartMode.AUTO or job.is_active)
 
 
-# What a run may have failed because of, by the kind of reason for which it was stopped; "" if it was not.
+# The policy that a run may have failed by, for the kind of reason that stopped it; "" if it was not stopped.
 _CAUSES = {"": ("poll_interval",), "deadline": ("timeout",), "watchdog": ("watchdog", "ready_within")}
 
 

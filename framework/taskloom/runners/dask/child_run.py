@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["SEEN_SECONDS", "ChildRun", "Children"]
 
 SEEN_SECONDS = 5.0
-"""Between two reports of the processes of a run: each reads files for about a millisecond."""
+"""The time between two reports of the processes of a run: each reads files for about a millisecond."""
 
-# Until the main process is there.
+# The time between two attempts until the main process is there.
 _FIRST_SECONDS = 0.25
 _NO_REASON = Reason(ReasonKind.SHUTDOWN, "the program has asked for it")
 
@@ -183,7 +183,7 @@ class ChildRun:
 
 
 def _is_refused(error: ErrorInfo) -> bool:
-    """Return whether this host refuses the start. What the constructor of a task raises has a traceback."""
+    """Return whether this host refuses the start. An exception of the constructor of a task has a traceback."""
     by_us = error.message.startswith("cannot execute the run: ") or not error.traceback.startswith("Traceback ")
     return error.is_explained and by_us
 

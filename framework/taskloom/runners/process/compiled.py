@@ -1,6 +1,6 @@
 """The compiled modules of Taskloom that a run's processes are given: so they neither search for them nor compile them.
 
-Where Python writes no compiled files (`PYTHONDONTWRITEBYTECODE`, a folder that cannot be written), compiling takes more
+If Python writes no compiled files (`PYTHONDONTWRITEBYTECODE`, a folder that cannot be written), compiling takes more
 than half of the start of a worker. The program has done it once.
 """
 
@@ -24,9 +24,9 @@ WORKER_MODULES = (
     "taskloom.runners.cancellations", "taskloom.runners.context", "taskloom.runners.error_info",
     "taskloom.runners.forked_child", "taskloom.runners.gauges", "taskloom.runners.run_thread",
     "taskloom.runners.stack_signal", "taskloom.runners.thread", "taskloom.runners.wire", "taskloom.runners.wire_lines",
-    "taskloom.runners.wire_messages", "taskloom.sync", "taskloom.sync.cancel_token", "taskloom.sync.gate",
-    "taskloom.sync.kept_thread", "taskloom.sync.latch", "taskloom.sync.own_descriptor",
-    "taskloom.sync.prompt_thread", "taskloom.sync.waker",
+    "taskloom.runners.wire_messages", "taskloom.sync", "taskloom.sync.cancel_callback",
+    "taskloom.sync.cancel_token", "taskloom.sync.gate", "taskloom.sync.kept_thread", "taskloom.sync.latch",
+    "taskloom.sync.own_descriptor", "taskloom.sync.prompt_thread", "taskloom.sync.sampler", "taskloom.sync.waker",
     "taskloom.sync.wakeup_fd", "taskloom.task", "taskloom.text", "taskloom.worker", "taskloom.worker.ending",
     "taskloom.worker.forked_children", "taskloom.worker.heartbeat", "taskloom.worker.listener",
     "taskloom.worker.logging_hook", "taskloom.worker.order", "taskloom.worker.sender", "taskloom.worker.stack_dumps",
