@@ -62,6 +62,9 @@ def test_a_schedule_is_paused_and_resumed(browser: Browser, program: WebProgram)
         ask(page, "pause", "nightly")
         confirm(page, "pause")
         program.wait_for("nightly", paused=True)
+        next_firing = page.locator('tr[data-job="nightly"] .next-cell')
+        next_firing.get_by_text("paused", exact=True).wait_for()
+        assert next_firing.get_by_text("in ").count() == 0
         ask(page, "resume", "nightly")
         confirm(page, "resume")
         program.wait_for("nightly", paused=False)
@@ -70,7 +73,7 @@ def test_a_schedule_is_paused_and_resumed(browser: Browser, program: WebProgram)
 
 def test_the_page_of_a_job_resets_signals_and_runs_again(browser: Browser, program: WebProgram) -> None:
     with browser.page(program.link) as page:
-        row(page, "failing").get_by_role("link", name="failing").click()
+        row(page, "failing").get_by_role("link", name="failing", exact=True).click()
         page.get_by_role("heading", name="failing").wait_for()
         before = program.job("failing")["runs"]
         ask(page, "reset", "failing")

@@ -85,3 +85,22 @@ def test_the_log_is_downloaded_as_text(page: Page, tmp_path: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert "talker#1 line 1 of Talk\n" in text
     assert text.count("\n") > 100
+
+
+def test_the_settings_of_the_log_stay_and_a_slash_recalls_the_search(page: Page) -> None:
+    page.get_by_label("Least level").select_option("warning")
+    page.locator('.log[data-empty="No such line."]').wait_for()
+    page.get_by_label("Lines at first").select_option("5000")
+    page.reload()
+    page.get_by_label("Least level").wait_for()
+    assert page.get_by_label("Least level").input_value() == "warning"
+    assert page.get_by_label("Lines at first").input_value() == "5000"
+    page.get_by_label("Least level").select_option("")
+    page.get_by_label("Search in the log").fill("7 of Talk")
+    page.locator(".log mark").first.wait_for()
+    page.reload()
+    page.locator(".log .line").first.wait_for()
+    assert page.locator(".log mark").count() == 0
+    page.keyboard.press("/")
+    page.locator(".log mark").first.wait_for()
+    assert page.get_by_label("Search in the log").input_value() == "7 of Talk"

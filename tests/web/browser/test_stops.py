@@ -32,7 +32,7 @@ def test_a_stuck_run_shows_where_it_is(browser: Browser, tmp_path: Path) -> None
         page.get_by_role("dialog").get_by_role("button", name="stop").click()
         program.wait_for("deaf", overdue=True)
         page.locator('tr[data-job="deaf"]').locator(".state-cell").get_by_text("stuck").wait_for()
-        page.get_by_role("link", name="deaf").click()
+        page.get_by_role("link", name="deaf", exact=True).click()
         page.get_by_role("heading", name="It is stuck here").wait_for()
         own = page.locator(".stack .own").first
         own.wait_for()
@@ -54,6 +54,10 @@ def test_the_view_of_a_stop_shows_who_is_awaited_and_the_next_start_is_noticed(
         stop.get_by_role("rowheader", name="slow").wait_for()
         stop.get_by_text("countdown.py").first.wait_for()
         assert stop.get_by_role("rowheader", name="good").count() == 0
+        page.goto(f"{program.url}#/")
+        page.locator('tr[data-job="good"]').wait_for()
+        assert page.get_by_role("button", name="start good").is_disabled()
+        assert page.locator("tr.job button:enabled").count() == 0
         program.process.send(signal.SIGKILL)
         program.process.end()
         page.get_by_text("The program does not answer").wait_for()
@@ -93,7 +97,7 @@ def test_two_tabs_see_what_either_does_and_a_hidden_one_follows_nothing(browser:
         with one.expect_response("**/restart"):
             one.get_by_role("dialog").get_by_role("button", name="restart").click()
         other.evaluate(hide, False)
-        other.get_by_role("img", name="last runs: 1 cancelled, 1 running").wait_for()
+        other.get_by_role("group", name="last runs: 1 cancelled, 1 running").wait_for()
 
         hidden = "() => import('/static/api.js').then(() => performance.getEntriesByType('resource').length)"
         assert other.evaluate(hidden) > 0
@@ -102,8 +106,8 @@ def test_two_tabs_see_what_either_does_and_a_hidden_one_follows_nothing(browser:
         seen = other.evaluate(events)
         one.get_by_role("button", name="restart good").click()
         one.get_by_role("dialog").get_by_role("button", name="restart").click()
-        one.get_by_role("img", name="last runs: 2 cancelled, 1 running").wait_for()
+        one.get_by_role("group", name="last runs: 2 cancelled, 1 running").wait_for()
         assert other.evaluate(events) == seen
         other.evaluate(hide, False)
-        other.get_by_role("img", name="last runs: 2 cancelled, 1 running").wait_for()
+        other.get_by_role("group", name="last runs: 2 cancelled, 1 running").wait_for()
         assert other.evaluate("import('/static/store.js').then(store => store.state.lost)") == 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from tests.support.browser import Browser
+from tests.support.flooded_history import database_at, run_row, start_row, write_runs, write_starts
 from tests.support.web_program import WebProgram
+
+from taskloom.clock import wall
 
 pytestmark = pytest.mark.browser
 
@@ -35,6 +39,17 @@ def test_bars_are_where_the_runs_were(browser: Browser, program: WebProgram) -> 
         close_together = [[None, 10, 10.1, "succeeded"], [None, 11, 11.1, "failed"], [None, 12, 12.1, "succeeded"]]
         assert page.evaluate(LANE, close_together) == [[10, 3, "bad", 0, 3, 1]]
         assert page.evaluate(MARKS) == [35, 50]
+
+
+def test_a_failure_among_many_runs_stays_where_it_was(browser: Browser, program: WebProgram) -> None:
+    """A pixel is a second: 50 short runs, of which the 30th has failed."""
+    runs = [[None, at, at + 0.1, "failed" if at == 30 else "succeeded"] for at in range(50)]
+
+    with browser.page(program.link) as page:
+        bars = page.evaluate(LANE, runs)
+
+    assert sum(bar[4] for bar in bars) == 50
+    assert [bar[:2] for bar in bars if bar[2] == "bad"] == [[30, 3]]
 
 
 def test_a_bar_leads_to_its_run_by_mouse_and_by_keyboard(browser: Browser, program: WebProgram) -> None:
@@ -71,3 +86,30 @@ def test_runs_of_earlier_starts_come_from_the_history(browser: Browser, tmp_path
         page.locator("table.runs .chosen").get_by_text("cancelled").wait_for()
         page.locator("table.runs").get_by_text("cancelled").wait_for()
         assert page.locator("table.runs tbody tr").count() == 2
+
+
+def test_a_week_of_a_job_that_runs_every_minute_is_shown_whole(browser: Browser, tmp_path: Path) -> None:
+    jobs = "jobs: {busy: {task: countdown, params: {start: 0}}, long: {task: countdown, params: {start: 86400}}}\n"
+    with WebProgram(tmp_path, jobs) as program:
+        program.wait_for("busy", outcome="succeeded")
+        program.process.end_by(15)
+    (file,) = (tmp_path / "state" / "taskloom").glob("*.sqlite")
+    begin = wall() - 6.9 * 86400
+    rows = [run_row("busy", number, begin + 60 * number, start="old") for number in range(2, 9000)]
+    rows[4000]["outcome"] = "failed"
+    with database_at(file, file.stem) as database:
+        write_starts(database, start_row("old", begin, how="ended", ended_at=begin + 600_000))
+        write_runs(database, rows, first_seq=None)
+
+    with WebProgram(tmp_path, jobs) as program, browser.page(program.link) as page:
+        program.wait_for("busy", outcome="succeeded")
+        page.goto(f"{program.url}#/timeline")
+        page.get_by_role("button", name="week").click()
+        lane = page.get_by_role("group", name="Runs of busy")
+        lane.locator("a.bad").wait_for()
+        titles = lane.locator("a > title").all_text_contents()
+
+    counts = [int(found[1].replace(",", "")) if (found := re.match(r"([\d,]+) runs", title)) else 1 for title in titles]
+    # And one run of each start of the program.
+    assert sum(counts) == len(rows) + 2
+    assert len(titles) < 150

@@ -63,8 +63,8 @@ function Counts() {
     if (job.wrong) wrong++;
   }
   const shown = ["running", "stopping", "waiting", "blocked", "finished"].filter((each) => counts.get(each));
-  return html`<span class="counts">${shown.map((each) => html`<span key=${each}><b>${counts.get(each)}</b> ${each}</span>`)}
-    ${wrong > 0 && html`<a class="wrong" href=${link()} onClick=${() => prefer({ wrong: true })}><b>${wrong}</b> to look at</a>`}</span>`;
+  return html`<span class="counts">${wrong > 0 && html`<a class="wrong" href=${link()} onClick=${() => prefer({ wrong: true })}><b>${wrong}</b> to look at</a>`}
+    ${shown.map((each) => html`<span key=${each}><b>${counts.get(each)}</b> ${each}</span>`)}</span>`;
 }
 
 function NextFiring() {

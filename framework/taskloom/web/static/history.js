@@ -60,7 +60,7 @@ export function History({ job, chosen }) {
     <${Chart} runs=${runs.slice(-IN_CHART)} chosen=${chosen}/>
     <div class="toolbar"><span class="muted">${past.error || `${runs.length} runs${past.isAsked ? "" : ", reading the history…"}`}</span><${Actions} job=${job} verbs=${["start"]} isWordy=${true} words=${{ start: "run again" }}/></div>
     <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs">
-      <thead><tr>${["Run", "Began", "Took", "Late by", "Outcome", "Attempt"].map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
+      <thead><tr>${["Run", "Planned for", "Began", "Took", "Late by", "Outcome", "Attempt"].map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
       <tbody>${runs.slice(-200).reverse().map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} isChosen=${isSame(each, chosen)}/>`)}</tbody>
     </table></div>
   </div>`;
@@ -70,6 +70,7 @@ function Row({ run, isChosen }) {
   const late = lateness(run);
   return html`<tr class=${isChosen ? "chosen" : ""}>
     <th scope="row"><a href=${runLink(run)}>${run.run}</a>${isEarlier(run) && html`<span class="note">start ${run.start}</span>`}</th>
+    <td><${Instant} at=${run.due}/></td>
     <td><${Instant} at=${run.started || run.queued}/></td>
     <td>${run.ended ? duration(run.seconds) : "…"}</td>
     <td>${late === null ? "–" : duration(late)}</td>

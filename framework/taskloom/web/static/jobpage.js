@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "./dom.js";
 import { get, jobPath } from "./api.js";
 import { History } from "./history.js";
 import { Log } from "./log.js";
-import { Progress, Relative, State } from "./parts.js";
+import { Next, Progress, State } from "./parts.js";
 import { go, link } from "./route.js";
 import { Stack } from "./stack.js";
 import { isAlive, secondsOf, state } from "./store.js";
@@ -71,7 +71,7 @@ function Facts({ job, spec }) {
     ["State", html`<${State} look=${look(job)} note=${note(job)}/>`],
     [isAlive(job) ? "Running for" : "Last run took", seconds === null || !job.runs ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)],
     job.progress && ["Progress", html`<${Progress} progress=${job.progress}/>`],
-    ["Next firing", html`<${Relative} at=${job.next_firing}/>${spec?.schedule && html`<span class="note">${spec.schedule.text}${job.paused ? ", paused" : ""}</span>`}`],
+    (job.next_firing || spec?.schedule) && ["Next firing", html`<${Next} job=${job}/>${spec?.schedule && html`<span class="note" title=${spec.schedule.text}>${spec.schedule.text}</span>`}`],
     ["Runs", html`${job.runs}<span class="note">${Object.entries(job.outcomes).map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`).join(", ")}</span>`],
     ["Restarts", html`${job.restarts}${job.attempt > 1 && html`<span class="note">attempt ${job.attempt}</span>`}`],
     job.missed > 0 && ["Missed firings", job.missed],

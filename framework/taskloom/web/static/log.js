@@ -8,7 +8,7 @@ import { prefer, prefs } from "./prefs.js";
 import { state } from "./store.js";
 import { clock, fullInstant } from "./time.js";
 
-const MOST = 5000, FIRST = 500, MOST_ASKED = 10000, SEARCH_MS = 300;
+const MOST = 5000, LENGTHS = [500, 5000], MOST_ASKED = 10000, SEARCH_MS = 300;
 const MOST_DRAWN = 500;   // lines in one frame
 const LEVELS = ["debug", "info", "warning", "error", "critical"];
 
@@ -94,26 +94,28 @@ function made(name, kind, text = "") {
 export function Log({ job }) {
   const box = useRef(null), log = useRef(null);
   const [waiting, setWaiting] = useState(0), [isAtEnd, setAtEnd] = useState(true);
-  const [grep, setGrep] = useState(""), [level, setLevel] = useState(""), [error, setError] = useState("");
+  const [grep, setGrep] = useState(""), [error, setError] = useState("");
+  const { level, lines } = prefs;
   useEffect(() => {
     const controller = new AbortController();
     if (!log.current) log.current = new LogBox(box.current, (count) => (setWaiting(count), setAtEnd(log.current.isAtEnd)));
     log.current.clear(grep);
     setError("");
     const on = { event: (name, data) => takeLine(log.current, name, data), state: () => {}, failed: (refusal) => setError(refusal.message) };
-    follow("/v1/logs", { job, grep, level, lines: FIRST }, on, controller.signal);
+    follow("/v1/logs", { job, grep, level, lines }, on, controller.signal);
     return () => controller.abort();
-  }, [job, grep, level]);
+  }, [job, grep, level, lines]);
   return html`<div class="log-pane">
     <div class="toolbar" role="search">
       <${Search} value=${grep} search=${setGrep}/>
-      <select aria-label="Least level" value=${level} onChange=${(event) => setLevel(event.target.value)}><option value="">all levels</option>${LEVELS.slice(1).map((each) => html`<option key=${each} value=${each}>${each}${each === "critical" ? "" : " or higher"}</option>`)}</select>
+      <select aria-label="Least level" value=${level} onChange=${(event) => prefer({ level: event.target.value })}><option value="">all levels</option>${LEVELS.slice(1).map((each) => html`<option key=${each} value=${each}>${each}${each === "critical" ? "" : " or higher"}</option>`)}</select>
+      <select aria-label="Lines at first" value=${lines} onChange=${(event) => prefer({ lines: Number(event.target.value) })}>${LENGTHS.map((each) => html`<option key=${each} value=${each}>last ${each.toLocaleString("en")} lines</option>`)}</select>
       <button class="chip" aria-pressed=${prefs.wrap} onClick=${() => prefer({ wrap: !prefs.wrap })}>wrap</button>
       <button onClick=${() => download(job, grep, level)}>Download</button>
       <button class="jump" disabled=${isAtEnd} onClick=${() => log.current.jumpToEnd()}>${isAtEnd ? "Following" : waiting ? `Jump to end (${waiting} new)` : "Jump to end"}</button>
     </div>
     ${error && html`<p class="refusal" role="alert">${error}</p>`}
-    <div ref=${box} class=${`log ${prefs.wrap ? "wrap" : ""}`} role="log" aria-live="off" aria-label=${`Log of ${job}`} tabindex="0"></div>
+    <div ref=${box} class=${`log ${prefs.wrap ? "wrap" : ""}`} role="log" aria-live="off" data-empty=${grep || level ? "No such line." : "No line yet."} aria-label=${`Log of ${job}`} tabindex="0"></div>
   </div>`;
 }
 
@@ -129,7 +131,10 @@ function Search({ value, search }) {
   const typed = (event) => {
     clearTimeout(timer.current);
     const text = event.target.value;
-    timer.current = setTimeout(() => search(text), SEARCH_MS);
+    timer.current = setTimeout(() => {
+      search(text);
+      if (text) prefer({ search: text });
+    }, SEARCH_MS);
   };
   return html`<input id="search" type="search" placeholder="Search in the log  /" aria-label="Search in the log" value=${value} onInput=${typed}/>`;
 }

@@ -6,7 +6,7 @@ import { ask, Dialogs } from "./dialogs.js";
 import { Header, Tabbar, VIEWS } from "./header.js";
 import { Help } from "./help.js";
 import { JobPage } from "./jobpage.js";
-import { nextTheme, prefer, showTheme } from "./prefs.js";
+import { nextTheme, prefer, prefs, showTheme } from "./prefs.js";
 import { ProgramPage } from "./programpage.js";
 import { go, route } from "./route.js";
 import { changed, connect, state, subscribe } from "./store.js";
@@ -112,6 +112,10 @@ function reactTo(key, { place, selected, select, setHelp }) {
 function focusSearch() {
   const input = document.querySelector("#search, #filter");
   input?.focus();
+  if (input?.id === "search" && !input.value && prefs.search) {
+    input.value = prefs.search;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
   input?.select();
   return Boolean(input);
 }

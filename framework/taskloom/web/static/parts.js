@@ -27,6 +27,13 @@ export function Relative({ at }) {
   return html`<time datetime=${at} title=${fullInstant(at)}>${text}</time>`;
 }
 
+// The next firing of a job. A paused one does not fire: its instant is only in the title.
+export function Next({ job }) {
+  if (!job.next_firing) return html`<span class="muted">–</span>`;
+  if (job.paused) return html`<span class="muted" title=${`would fire at ${fullInstant(job.next_firing)}`}>paused</span>`;
+  return html`<${Relative} at=${job.next_firing}/>`;
+}
+
 export const Instant = ({ at }) => (at ? html`<time datetime=${at} title=${fullInstant(at)}>${instant(at)}</time>` : html`<span class="muted">–</span>`);
 
 export function Progress({ progress }) {

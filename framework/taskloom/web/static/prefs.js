@@ -3,7 +3,7 @@
 import { changed } from "./store.js";
 
 const KEY = "taskloom-page";
-const DEFAULTS = { theme: "system", filter: "", label: "", wrong: false, sort: "state", isReversed: false, range: "hour", group: false, wrap: true };
+const DEFAULTS = { theme: "system", filter: "", label: "", wrong: false, sort: "state", isReversed: false, range: "hour", group: false, wrap: true, level: "", lines: 500, search: "" };
 
 function stored() {
   try {

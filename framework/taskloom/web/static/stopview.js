@@ -7,7 +7,7 @@ import { link } from "./route.js";
 import { OneStack, useStacks } from "./stack.js";
 import { state } from "./store.js";
 import { duration } from "./time.js";
-import { look, note, outcomeLook, stoppedFor } from "./words.js";
+import { isBad, look, note, outcomeLook, stoppedFor } from "./words.js";
 
 const MOST = 20;
 
@@ -49,6 +49,9 @@ function useCountdown(seconds) {
   return seconds === null ? null : Math.max(0, seconds - (performance.now() - taken.current.at) / 1000);
 }
 
+const rank = (job) => (job.state === "stopping" ? 0 : isBad(job.outcome) ? 1 : 2);
+const worstFirst = (jobs) => jobs.toSorted((a, b) => rank(a) - rank(b));
+
 function Report({ report }) {
   const [isOpen, setOpen] = useState(true);
   if (!isOpen) return null;
@@ -56,7 +59,7 @@ function Report({ report }) {
     <h2>The program has stopped</h2>
     <p>${report.reason?.text || report.reason?.kind}. It took ${duration(report.seconds)}; the exit code is ${report.exit_code}.</p>
     ${report.survivors.length > 0 && html`<p class="refusal">Still executing at the end: ${report.survivors.map((each) => each.job).join(", ")}</p>`}
-    <div class="scroll" tabindex="0" role="region" aria-label="Jobs at the end"><table class="awaited"><tbody>${report.jobs.map((job) => html`<tr key=${job.job}><th scope="row">${job.job}</th><td><${State} look=${job.outcome ? outcomeLook(job.outcome) : job.state === "stopping" ? { symbol: "■", word: "still executing", kind: "bad" } : { symbol: "–", word: job.state, kind: "calm" }} note=${job.error || ""}/></td><td>${duration(job.seconds)}</td></tr>`)}</tbody></table></div>
+    <div class="scroll" tabindex="0" role="region" aria-label="Jobs at the end"><table class="awaited"><tbody>${worstFirst(report.jobs).map((job) => html`<tr key=${job.job}><th scope="row">${job.job}</th><td><${State} look=${job.outcome ? outcomeLook(job.outcome) : job.state === "stopping" ? { symbol: "■", word: "still executing", kind: "bad" } : { symbol: "–", word: job.state, kind: "calm" }} note=${job.error || ""}/></td><td>${job.outcome || job.state === "stopping" ? duration(job.seconds) : "–"}</td></tr>`)}</tbody></table></div>
     <p class="choice"><button onClick=${() => setOpen(false)}>Close</button></p>
   </section>`;
 }

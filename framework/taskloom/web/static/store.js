@@ -110,7 +110,7 @@ async function loadFirings(signal) {
   state.firings = (await get("/v1/next", { count: 1000 }, signal)).firings;
 }
 
-const age = (job) => (performance.now() - job.receivedAt) / 1000;
+export const age = (job) => (performance.now() - job.receivedAt) / 1000;
 export const secondsOf = (job) => (job.seconds === null ? null : job.seconds + (isAlive(job) ? age(job) : 0));
 export const dueIn = (job) => (job.due_in === null ? null : Math.max(0, job.due_in - age(job)));
 export const isAlive = (job) => job.state === "running" || job.state === "stopping";

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef } from "./dom.js";
 import { LastRuns } from "./bars.js";
 import { ask } from "./dialogs.js";
-import { isNarrow, Icon, plural, Progress, Relative, State, useRows } from "./parts.js";
+import { isNarrow, Icon, Next, plural, Progress, State, useRows } from "./parts.js";
 import { prefer, prefs } from "./prefs.js";
 import { link } from "./route.js";
 import { isAlive, secondsOf, state } from "./store.js";
@@ -20,7 +20,7 @@ const COLUMNS = [
 const KEYS = {
   name: () => "", state: (job) => RANKS[job.wrong ? "bad" : look(job).kind], time: (job) => -(secondsOf(job) ?? -1),
   progress: (job) => (job.progress && job.progress.total ? -job.progress.done / job.progress.total : 1),
-  next: (job) => (job.next_firing ? Date.parse(job.next_firing) : Infinity), restarts: (job) => -job.restarts,
+  next: (job) => (job.next_firing && !job.paused ? Date.parse(job.next_firing) : Infinity), restarts: (job) => -job.restarts,
 };
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 
@@ -109,6 +109,7 @@ function useKeptFocus(selected, jobs, box, height, focus) {
 }
 
 function Head({ name, text }) {
+  if (text === "Actions" && !state.access.may_act) return null;
   if (!name) return html`<th scope="col" class=${text === "Actions" ? "actions-cell" : "runs-cell"}>${text}</th>`;
   const isSorted = prefs.sort === name;
   const order = isSorted ? (prefs.isReversed ? "descending" : "ascending") : "none";
@@ -131,10 +132,10 @@ function Row({ job, at, isSelected, select }) {
     <td class="state-cell"><${State} look=${look(job)} note=${note(job)}/></td>
     <td class="time-cell"><span class=${isAlive(job) ? "" : "muted"}>${seconds === null || !job.runs ? "–" : isAlive(job) ? brief(seconds) : duration(seconds)}</span></td>
     <td class="progress-cell">${isAlive(job) && html`<${Progress} progress=${job.progress}/>`}</td>
-    <td class="next-cell">${job.next_firing ? html`<${Relative} at=${job.next_firing}/>` : html`<span class="muted">–</span>`}${job.paused && html`<span class="note">paused</span>`}</td>
+    <td class="next-cell"><${Next} job=${job}/></td>
     <td class="runs-cell"><${LastRuns} runs=${state.runs.get(job.job)}/></td>
     <td class="restarts-cell">${job.restarts || html`<span class="muted">0</span>`}</td>
-    <td class="actions-cell"><${Actions} job=${job} verbs=${tableVerbs(job)}/></td>
+    ${state.access.may_act && html`<td class="actions-cell"><${Actions} job=${job} verbs=${tableVerbs(job)}/></td>`}
   </tr>`;
 }
 

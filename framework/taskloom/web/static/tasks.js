@@ -20,6 +20,9 @@ export function Tasks({ name }) {
   </section>`;
 }
 
+// The lines of a docstring end where the source does; only blank lines and indented ones mean something.
+const unwrapped = (text) => text.replace(/([^\n])\n(?=[^\s*-])/g, "$1 ");
+
 function Task({ name }) {
   const task = useAnswer(taskPath(name), [name]);
   if (!task) return html`<p class="muted">Reading the task…</p>`;
@@ -27,7 +30,7 @@ function Task({ name }) {
   const users = [...state.jobs.values()].filter((job) => job.task === name).map((job) => job.job);
   return html`<article class="card task">
     <h3>${task.name}</h3>
-    <p class="doc">${task.doc}</p>
+    <p class="doc">${unwrapped(task.doc)}</p>
     <p class="note">${task.distribution} ${task.version} · <code>${task.target}</code>${task.is_program ? " · a program" : ""}${task.announces_ready ? " · announces that it is ready" : ""}</p>
     ${users.length > 0 && html`<p>Jobs: ${users.slice(0, 30).map((job) => html`<a key=${job} href=${link("job", job)}>${job}</a> `)}${users.length > 30 ? "…" : ""}</p>`}
     <h4>Parameters</h4>

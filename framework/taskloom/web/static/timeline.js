@@ -1,6 +1,6 @@
 // The timeline: a lane a job, with its past runs and its planned firings.
 
-import { html, useEffect, useState } from "./dom.js";
+import { html, useEffect, useMemo, useState } from "./dom.js";
 import { get } from "./api.js";
 import { isEarlier, runLink, united } from "./history.js";
 import { blocks, marksOf, NARROWEST, SPANS, ticks } from "./lanes.js";
@@ -18,7 +18,7 @@ const MOST_BLOCKS = 20000;   // with more, the history makes them coarser
 const RECENT_MS = 60000;     // the history is written a little later than things happen
 const FOLLOW_MS = 20000;     // the page alone keeps the last runs of a job, too few of a busy one
 const RETRY_MS = 60000;
-const MOST_NAMES = 40;
+const MOST_NAMES = 40, MOST_FIRINGS = 1000;
 const cache = new Map();
 
 // The past of a range: the runs of each job. What ended before `cutoff` comes from the history, what ended later from
@@ -61,7 +61,7 @@ async function load(range, width, show, signal) {
   }
   const cutoff = Math.max(from, now() - RECENT_MS);
   const found = { at, old: [], recent: latest.runs, words: "Reading the history…", cutoff, asked: now() };
-  show(found);
+  show({ ...found, cutoff: 0 });   // meanwhile, the last runs that the page has
   const every = Math.max(1, Math.round((NARROWEST * (past + future)) / width / 1000));
   const asked = { since: new Date(begin).toISOString(), until: new Date(cutoff).toISOString(), blocks: every, count: MOST_BLOCKS };
   try {
@@ -98,14 +98,15 @@ function grouped(runs) {
 
 // The coming firings of the lanes that are seen.
 function useFirings(names, span) {
-  const [firings, setFirings] = useState(new Map());
+  const [firings, setFirings] = useState({ known: Infinity, of: new Map() });
   const key = names.join("\n");
   useEffect(() => {
     const controller = new AbortController();
     const ask = async () => {
       const chosen = names.length > MOST_NAMES ? names.slice(0, MOST_NAMES) : names;
-      const found = chosen.length ? (await get("/v1/next", { job: chosen, count: 1000 }, controller.signal)).firings : [];
-      setFirings(grouped(found));
+      const found = chosen.length ? (await get("/v1/next", { job: chosen, count: MOST_FIRINGS }, controller.signal)).firings : [];
+      const known = found.length < MOST_FIRINGS ? Infinity : Date.parse(found.at(-1).at);
+      setFirings({ known, of: grouped(found) });
     };
     const quietly = () => ask().catch(() => {});   // the planned firings come with the next try
     const first = setTimeout(quietly, SOON_MS), timer = setInterval(quietly, Math.max(5000, span.future / 100));
@@ -134,7 +135,7 @@ export function Timeline() {
     <div ref=${box} class="lanes">
       <div style=${{ height: `${first * LANE}px` }}></div>
       ${shown.map((row) => (row.job
-        ? html`<${Lane} key=${`${row.group} ${row.job.job}`} job=${row.job} place=${place} span=${span} past=${past.runs.get(row.job.job)} cutoff=${past.cutoff} firings=${firings.get(row.job.job)}/>`
+        ? html`<${Lane} key=${`${row.group} ${row.job.job}`} job=${row.job} place=${place} span=${span} past=${past.runs.get(row.job.job)} cutoff=${past.cutoff} firings=${firings.of.get(row.job.job)} known=${firings.known}/>`
         : html`<div key=${`group ${row.group}`} class="lane group"><span class="lane-name">${row.group}</span></div>`))}
       <div style=${{ height: `${(rows.length - end) * LANE}px` }}></div>
     </div>
@@ -155,10 +156,16 @@ function Axis({ place, span }) {
     <text class="now" x=${place.x(now())} y="12" text-anchor="middle">now</text></svg>`;
 }
 
-function Lane({ job, place, span, past, cutoff, firings }) {
+function Lane({ job, place, span, past, cutoff, firings, known }) {
   const last = (state.runs.get(job.job) || []).filter((run) => !run.ended || Date.parse(run.ended) >= cutoff);
-  const bars = blocks(united(past || [], last), place);
+  // Anew only if a run has come or gone, or the bars have moved by half a pixel.
+  const newest = last.at(-1), moved = Math.floor(2 * place.now * place.scale);
+  const bars = useMemo(() => {
+    const found = blocks(united(past || [], last), place);
+    return found.map((bar, at) => html`<${Bar} key=${bar.key} bar=${bar} tabindex=${at === found.length - 1 ? 0 : -1}/>`);
+  }, [past, cutoff, last.length, newest?.run, newest?.started, newest?.ended, moved, place.width]);
   const planned = marksOf(job, firings, place);
+  const further = firings?.length > 1 && known < Infinity ? place.x(known) : place.width;
   const state_ = look(job);
   return html`<div class="lane">
     <span class="lane-name"><span class=${`symbol ${state_.kind}`} title=${state_.word} aria-hidden="true">${state_.symbol}</span><a href=${link("job", job.job)}>${job.job}</a></span>
@@ -166,8 +173,9 @@ function Lane({ job, place, span, past, cutoff, firings }) {
       <svg width=${place.width} height=${LANE}>
         <line class="ground" x1="0" x2=${place.width} y1=${LANE / 2} y2=${LANE / 2}/>
         ${ticks(span, place.begin, isNarrow() ? 4 : 9).map(({ at }) => html`<line key=${at} class="grid" x1=${place.x(at)} x2=${place.x(at)} y1="0" y2=${LANE}/>`)}
-        ${bars.map((bar, at) => html`<${Bar} key=${bar.key} bar=${bar} tabindex=${at === bars.length - 1 ? 0 : -1}/>`)}
+        ${bars}
         ${planned.map(({ x, at, isPaused }) => html`<rect key=${at} class=${`planned ${isPaused ? "paused" : ""}`} x=${x} y=${(LANE - BAR) / 2} width="5" height=${BAR} rx="1.5"><title>${`${isPaused ? "paused: " : ""}planned at ${fullInstant(at)}, in ${brief((at - now()) / 1000)}`}</title></rect>`)}
+        ${further < place.width - 5 && html`<rect class=${`planned ${job.paused ? "paused" : ""}`} x=${further + 8} y=${(LANE - BAR) / 2} width=${Math.max(1, place.width - further - 9)} height=${BAR} rx="1.5"><title>more firings are planned</title></rect>`}
         <line class="now" x1=${place.x(now())} x2=${place.x(now())} y1="0" y2=${LANE}/>
       </svg>
     </div>

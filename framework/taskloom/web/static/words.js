@@ -1,7 +1,7 @@
 // The look of each state and outcome: a symbol, a word and a class. Never a colour alone.
 
 import { duration } from "./time.js";
-import { dueIn, now, state } from "./store.js";
+import { age, dueIn, now, state } from "./store.js";
 
 const STATES = {
   running: ["●", "good"], stopping: ["◐", "warn"], waiting: ["○", "calm"], blocked: ["■", "bad"],
@@ -60,12 +60,14 @@ function stopping(job) {
 
 // Seconds since the run was requested to stop; null if that is not known.
 export function stoppedFor(job) {
+  if (job.stopping_for !== null && job.stopping_for !== undefined) return job.stopping_for + age(job);
   const event = state.stops.get(job.job);
   return event ? Math.max(0, (now() - Date.parse(event.at)) / 1000) : null;
 }
 
-// What may be done to a job now.
+// What may be done to a job now: nothing any more once the program is being stopped.
 export function verbsOf(job) {
+  if (state.program.state !== "running" || state.program.stop || state.connection === "ended") return {};
   const isAlive = job.state === "running" || job.state === "stopping";
   const hasSchedule = Boolean(job.next_firing) || job.paused || job.waiting_for === "next firing";
   const isHeld = job.marks.includes("stopped by user");
