@@ -29,7 +29,7 @@ SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential|api[_-]?key|
 """Found in the name of a value that is probably secret."""
 
 _LONGEST_QUOTE = 60
-# The search for a near match takes 100 ms at most. A longer name is no typo. A comparison takes time in proportion to
+# The search for a near match takes 100 ms at most. Longer names are not typos. A comparison takes time in proportion to
 # the square of the length, so fewer are made of long names.
 _LONGEST_NAME = 100
 _MOST_COMPARED = 4000

@@ -18,7 +18,7 @@ __all__ = ["LARGEST", "MOST_PROBLEMS", "EnvLines", "EnvValue", "decode_env"]
 LARGEST = 1024 * 1024
 """The most bytes of one file."""
 MOST_PROBLEMS = 100
-"""No one would read more."""
+"""More would not be read."""
 
 _NAME = re.compile(r"(?P<start>[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=)(?P<gap>[ \t]*)")
 _SINGLE = re.compile(r"'([^']*)'")

@@ -216,7 +216,7 @@ class Program:
     reload_signal: int | None = None
     """Sent to the main process when the job files were read again and the job keeps its run."""
     success_codes: frozenset[int] = frozenset({0})
-    """The exit codes that are no failure."""
+    """The exit codes that do not count as failures."""
     stdin: bytes | None = None
     """The content of its standard input; None for `/dev/null`."""
     ready_line: str | None = None

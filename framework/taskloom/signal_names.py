@@ -35,7 +35,7 @@ def read_signal(written: object) -> int | None:
 
 
 def near_signal(written: object) -> str | None:
-    """Return the name that is most likely meant by a text which is no signal, written as that text is; or None."""
+    """Return the name that is most likely meant by a text which is not a signal, written as that text is; or None."""
     if not isinstance(written, str):
         return None
     has_prefix = written.strip().upper().startswith("SIG")

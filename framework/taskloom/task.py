@@ -166,7 +166,7 @@ def _field(default: Any, metadata: dict[str, Any], **options: Any) -> Any:
 
 
 def _is_changeable(default: object) -> bool:
-    """Return whether runs must not share a default: it is no plain value, and has no hash for that reason."""
+    """Return whether runs must not share a default: it is not a plain value, and has no hash for that reason."""
     return type(default).__hash__ is None and not isinstance(default, dataclasses.Field)
 
 

@@ -48,7 +48,7 @@ _LONGEST_BITS = 14_280
 _KIBI = 1024
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
-# Of a rounded duration, "1d2h3m" says enough.
+# "1d2h3m" is exact enough for a rounded duration.
 _ROUNDED_UNITS = 3
 
 

@@ -55,7 +55,9 @@ class Command(Task):
     reload_signal: Signal | None = param(
         default=None, description="the signal that it gets when the job files are read again"
     )
-    success_codes: list[int] = param(default=[0], min_length=1, description="the exit codes that are no failure")
+    success_codes: list[int] = param(
+        default=[0], min_length=1, description="the exit codes that do not count as failures"
+    )
     stdin: str | None = param(default=None, description="the text that it reads from its standard input")
     ready: Ready | str | None = param(
         default=None,

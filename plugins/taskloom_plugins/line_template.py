@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 # The text that `str.format` allows behind a name.
 _EXTRA = re.compile(r"[:!.\[]")
 _EXTRA_KINDS = {":": "a format specification", "!": "a conversion", ".": "an attribute", "[": "an index"}
-# Of a longer line, an error shows the beginning.
+# An error shows only the beginning of a longer line.
 _SHOWN = 100
 
 

@@ -42,7 +42,7 @@ _LOCK_ATTEMPTS = 100
 
 # Errors of link(2) on a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
-# Of renameat2(2), which the os module does not have.
+# Numbers of renameat2(2), which the os module does not have.
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 

@@ -134,7 +134,7 @@ def _check_framing(reader: SocketReader, framing: Framing, address: Address) -> 
             raise ValueError(f"cannot use {name!r} with framing {framing}; it belongs to framing {owner}")
     if reader.frame_size is not None and reader.frame_size > reader.max_frame:
         raise ValueError(f"cannot use frame_size {reader.frame_size}: it is over max_frame {reader.max_frame}")
-    # Of a socket that is passed, the kind is known when the run begins: then this is checked again.
+    # The kind of a socket that is passed is known when the run begins: then this is checked again.
     if address.is_stream and framing == "datagram" and address.scheme:
         raise ValueError(f"cannot use framing datagram with {address}: a stream has no datagrams; use raw")
     if not address.is_stream and reader.oversize == "close":

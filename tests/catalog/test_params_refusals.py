@@ -203,7 +203,7 @@ class Base(Task):
 
 class Derived(Base):
     host: str = "h"
-    _lock: NotThere = None  # type: ignore[name-defined]  # noqa: F821 - a private attribute is no parameter
+    _lock: NotThere = None  # type: ignore[name-defined]  # noqa: F821 - a private attribute is not a parameter
 
 
 def wrapped(ctx: Context, n: int = 1) -> None:

@@ -96,7 +96,7 @@ HEAD = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\n"
 GARBAGE = {
     "a list": (reply([1]), "it is not a JSON object"),
     "not JSON": (reply(b'{"a": '), "it is not JSON: Expecting value at character 6"),
-    "NaN": (reply(b'{"a": NaN}'), "it is not JSON: NaN is no number of it"),
+    "NaN": (reply(b'{"a": NaN}'), "it is not JSON: NaN is not a JSON number"),
     "deep": (reply(b"[" * 100_000), "it is nested too deeply"),
     "not UTF-8": (reply(b'{"a": "\xff"}'), "it is not UTF-8"),
     "another type": (
@@ -305,11 +305,11 @@ def test_a_socket_without_a_listener_is_told() -> None:
             leftover.bind(str(path))
         with pytest.raises(NoProgram) as caught:
             Connection(missing).get("/v1")
-        assert str(caught.value) == f"cannot reach a program at {path}: its program has ended, or it is no socket"
+        assert str(caught.value) == f"cannot reach a program at {path}: its program has ended, or it is not a socket"
 
         path.unlink()
         path.write_text("")
-        with pytest.raises(NoProgram, match="its program has ended, or it is no socket"):
+        with pytest.raises(NoProgram, match="its program has ended, or it is not a socket"):
             Connection(missing).get("/v1")
 
 

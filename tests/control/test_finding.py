@@ -22,6 +22,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with short_folder() as made:
         for module in (discovery, finding):
             monkeypatch.setattr(module, "client_places", lambda *_: [str(made)])
+        monkeypatch.setattr(discovery, "system_place", lambda: None)
         yield made
 
 
@@ -113,6 +114,24 @@ def test_a_program_with_other_variables_is_found_if_none_is_nearer(
     assert find().name == "near-0000"
     assert find("far").name == "far-0000"
     assert [each.name for each in list_programs()] == ["far-0000", "near-0000"]
+
+
+def test_root_also_finds_the_program_of_a_service_that_has_its_own_user(
+    run: Callable[..., Holder], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = os.geteuid() or 1000
+    for module in (discovery, finding):
+        monkeypatch.setattr(module, "client_places", lambda *_: [])
+    monkeypatch.setattr(discovery, "system_place", lambda: (str(folder), owner))
+    run("line")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
+    with pytest.raises(NoProgram):
+        find()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert (find().name, find("line").uid) == ("line", owner)
+    with pytest.raises(NoProgram, match="running: line; did you mean 'line'"):
+        find("lime")
 
 
 def test_a_socket_is_matched_with_its_program(run: Callable[..., Holder], folder: Path) -> None:

@@ -208,3 +208,14 @@ def test_a_client_follows_no_link(tmp_path: Path) -> None:
 
     with pytest.raises(NotADirectoryError):
         open_trusted_folder(str(tmp_path / "link"))
+
+
+def test_the_folder_of_the_system_belongs_to_the_user_of_its_service(tmp_path: Path) -> None:
+    assert places.system_place() is None
+
+    (tmp_path / "run").symlink_to(tmp_path)
+    assert places.system_place() is None, "a link may lead anywhere"
+
+    (tmp_path / "run").unlink()
+    (tmp_path / "run").mkdir()
+    assert places.system_place() == (str(tmp_path / "run"), ME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.support.hand_driven_core import HandDrivenCore, running, show
@@ -115,6 +116,17 @@ def test_a_later_reload_of_the_same_daemons_changes_nothing() -> None:
 
     assert show(again) == ["reloaded"]
     assert not stage.lifecycle.is_work_over
+
+
+def test_a_daemon_that_becomes_a_non_daemon_job_and_is_skipped_at_once_ends_the_program() -> None:
+    job = make_job("b", daemon=True, after=["gone"])
+    stage = running(DAEMON, make_job("gone", daemon=True, schedule=Schedule(every=5.0)), job)
+    assert stage.state("b") is JobState.WAITING
+
+    found = show(stage.reload(DAEMON, replace(job, daemon=False)))
+
+    assert ("skipped b" in found, found[-1]) == (True, "WorkFinished")
+    assert check(stage.history, is_whole=False) == []
 
 
 # -- a blocked job: the thread of its abandoned run is alive

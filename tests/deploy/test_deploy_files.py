@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from taskloom import __version__
 from taskloom.task import parse_duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,20 @@ def test_the_service_gives_the_stop_more_time_than_it_takes() -> None:
     assert float(service["TimeoutStartSec"]) > 60
     assert float(service["WatchdogSec"]) > 10
     assert service["RestartPreventExitStatus"] == "2"
+
+
+def test_a_job_can_write_a_file_that_it_names_without_a_folder() -> None:
+    service = unit("taskloom.service")["Service"]
+    image = dict(each.split("=", 1) for each in docker("ENV")[0].split())
+    mounts = {each["name"]: each["mountPath"] for each in container()["volumeMounts"]}
+
+    assert service["WorkingDirectory"] == f"/var/lib/{service['StateDirectory']}"
+    assert docker("WORKDIR") == [image["STATE_DIRECTORY"]] == [mounts["state"]]
+
+
+def test_the_image_has_this_version_and_a_user_that_kubernetes_knows_not_to_be_root() -> None:
+    assert docker("ARG") == [f"VERSION={__version__}"]
+    assert docker("USER") == re.findall(r"--uid (\d+)", " ".join(docker("RUN")))
 
 
 def test_the_command_of_the_service_is_one_that_taskloom_takes(taskloom_cli: Cli, tmp_path: Path) -> None:
@@ -227,8 +242,9 @@ def test_the_pod_is_consistent() -> None:
     assert mounted == {each["name"] for each in spec["template"]["spec"]["volumes"]}
     assert user == [str(spec["template"]["spec"]["securityContext"]["runAsUser"])]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        # `taskloom health` waits up to five seconds for an answer.
-        assert container()[probe]["timeoutSeconds"] > 5
+        # `taskloom health` waits up to five seconds for an answer, and has to be loaded.
+        assert container()[probe]["timeoutSeconds"] >= 10
+    assert "--timeout=10s" in docker("HEALTHCHECK")[0]
 
 
 # -- processes

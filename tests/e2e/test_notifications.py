@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import select
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +143,25 @@ def test_a_test_message_says_that_it_is_one(taskloom_cli: Cli, tmp_path: Path) -
     assert message["kinds"] == {"test": 1}
     assert message["text"].endswith("] this is a test of notifications")
     assert json.loads(result.stdout) == {"receivers": [{"name": f"webhook 127.0.0.1:{server.port}", "reason": ""}]}
+
+
+def test_an_interrupt_of_the_test_leaves_no_command(child_env: dict[str, str], tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    command = ["sh", "-c", f"echo $$ > {fifo}; exec sleep 1000"]
+    (tmp_path / "a.yaml").write_text(settings({"command": command}) + "jobs: {a: {task: countdown}}\n")
+    arguments = [sys.executable, "-m", "taskloom", "notify", "--test", "a.yaml"]
+    with subprocess.Popen(arguments, cwd=tmp_path, env=child_env, stderr=subprocess.PIPE) as process:
+        pid = int(fifo.read_text())
+        handle = os.pidfd_open(pid)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(30)
+
+    with os.fdopen(handle):
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        assert poll.poll(10_000), "the command still runs"
+    assert code == 130
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,6 @@ def nervous_interpreter() -> Iterator[None]:
     yield
     gc.set_threshold(*threshold)
     sys.setswitchinterval(switch)
-    gc.unfreeze()
 
 
 def other_command(scheduler: WatchedScheduler, random: Random) -> None:

@@ -384,7 +384,7 @@ def test_a_path_that_is_no_text_can_be_used(tmp_path: Path) -> None:
 
 @contextmanager
 def read_only_folder(target: Target) -> Iterator[None]:
-    """The folder cannot be written to, by root neither: as long as the test is no root."""
+    """The folder cannot be written to, not even by root."""
     folder = Path(target.path).parent
     folder.chmod(0o555)
     if os.geteuid() == 0:

@@ -194,3 +194,18 @@ def test_a_history_is_written_while_another_session_has_its_lock(reader: Reader,
 def test_nothing_can_be_written(target: Target, reader: Reader) -> None:
     with pytest.raises(Exception, match=r"read-only|readonly|cannot be written"):
         reader._connection.execute(tables.runs.delete())
+
+
+def test_blocks_have_all_runs_that_ended_in_time(reader: Reader) -> None:
+    def found(until: float | None = None, **other: Any) -> list[tuple[str, int, int]]:
+        wanted = RunFilter(NAME, **other)
+        return [(each.run, each.runs, each.failed) for each in reader.blocks(wanted, until=until, every=0.5, most=9)]
+
+    assert found() == [("tick#60", 60, 0), ("web#1", 1, 1), ("tick#61", 1, 0), ("made#1", 1, 0), ("late#1", 1, 0)]
+    assert found(until=T + 4) == [("tick#60", 60, 0)]
+    assert found(since=T + 7.5) == [("late#1", 1, 0)]
+    assert found(jobs=("tick",), killed={"bbbb2222": T + 9}) == [
+        ("tick#60", 60, 0),
+        ("tick#61", 1, 0),
+        ("tick#1", 1, 1),
+    ]

@@ -236,7 +236,7 @@ def plugin_complaints(tree: Tree, one: Import, target: str) -> Iterator[str]:
         return
     if target == "taskloom":
         if one.name is not None and one.name not in tree.public_names:
-            yield f"{one.importer} imports {one.name}, which is no public name of taskloom"
+            yield f"{one.importer} imports {one.name}, which is not a public name of taskloom"
     elif within(target, "taskloom"):
         yield f"{one.importer} imports {target}; a built-in task imports public names alone"
     elif target.split(".")[0] not in sys.stdlib_module_names:
@@ -295,7 +295,7 @@ BROKEN = [
     ("jobfile/loader.py", "from importlib import import_module\nimport_module('yaml')", "whose doorway is"),
     ("observe/console.py", "import taskloom_plugins.countdown", "they are found as a stranger's are"),
     ("../taskloom_plugins/tick.py", "from taskloom.task import Task", "a built-in task imports public names alone"),
-    ("../taskloom_plugins/tick.py", "from taskloom import secret", "secret, which is no public name of taskloom"),
+    ("../taskloom_plugins/tick.py", "from taskloom import secret", "secret, which is not a public name of taskloom"),
     ("../taskloom_plugins/tick.py", "import yaml", "a built-in task needs the standard library alone"),
 ]
 

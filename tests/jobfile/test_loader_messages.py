@@ -49,7 +49,7 @@ a.yaml:3:11: error: job 'tick': cannot find task 'countdwon'; installed: countdo
     |           ^^^^^^^^^ did you mean 'countdown'?""",
     ),
     (
-        "no and 1 are no booleans, and a quoted number is no number",
+        "no and 1 are not booleans, and a quoted number is not a number",
         """\
 jobs:
   tick:
@@ -169,7 +169,7 @@ a.yaml:2:3: error: cannot use this as jobs; expected a mapping of names to jobs
     |   ^""",
     ),
     (
-        "a job that is no mapping",
+        "a job that is not a mapping",
         "jobs:\n  tick:\n  tock: countdown\n",
         """\
 a.yaml:2:3: error: job 'tick': cannot use null as a job; expected a mapping of its fields
@@ -192,7 +192,7 @@ expected a letter or a digit, then letters, digits, '_', '-'
     |   ^^^""",
     ),
     (
-        "defaults that belong to one job, or are no mapping",
+        "defaults that belong to one job, or are not a mapping",
         "defaults: {task: countdown, daemn: true}\njobs:\n  a: {task: countdown}\n",
         """\
 a.yaml:1:12: error: cannot set 'task' in defaults; it belongs to each job

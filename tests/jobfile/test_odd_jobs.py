@@ -163,7 +163,7 @@ def specs(make: Callable[[], Any]) -> list[JobSpec]:
         pass
 
     with Scheduler() as scheduler:
-        return scheduler._specs([Job(name="a", task=use, params={"x": make()})])
+        return scheduler._declarations.specs([Job(name="a", task=use, params={"x": make()})])
 
 
 @pytest.mark.parametrize("make", [NotEqual, NotTrue])

@@ -69,6 +69,16 @@ def test_a_program_that_does_not_exist_is_not_tried_again() -> None:
     assert send("/nowhere/tell") == "cannot start it: no such file or directory (final)"
 
 
+def test_a_file_that_cannot_be_executed_is_not_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "tell"
+    file.write_text("no program")
+
+    assert send(str(file)) == "cannot start it: permission denied (final)"
+    file.chmod(0o755)
+    assert send(str(file)) == "cannot start it: exec format error (final)"
+    assert send(str(tmp_path)) == "cannot start it: permission denied (final)"
+
+
 def test_a_large_message_that_is_not_read_holds_up_nothing() -> None:
     assert send("true", body=b"x" * 1_000_000) == ""
 
@@ -99,6 +109,27 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(tmp_path: Path) ->
 
 def test_a_child_that_keeps_standard_error_open_holds_up_nothing() -> None:
     assert send("sh", "-c", "sleep 1000 &", seconds=20.0) == ""
+
+
+def test_a_child_that_floods_standard_error_does_not_undo_a_success() -> None:
+    assert send("sh", "-c", "yes >&2 & exit 0", seconds=20.0) == ""
+
+
+def test_a_flood_of_standard_output_is_discarded() -> None:
+    assert send("sh", "-c", "head -c 3000000 /dev/zero") == ""
+
+
+def test_a_command_that_leaves_its_process_group_is_killed_all_the_same(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"""
+import os, pathlib, time
+os.setpgid(0, os.getpgid(os.getppid()))
+pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))
+time.sleep(1000)
+"""
+
+    assert send(sys.executable, "-c", script, seconds=2.0) == "killed, since it took longer than 2s"
+    assert ends(int(pid.read_text()))
 
 
 def test_an_abort_kills_the_command_and_starts_no_other_one(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from taskloom.jobfile.fields.notify import Kind
-from taskloom.notify.outbox import GATHER_SECONDS, MOST_ENTRIES, RETRY_SECONDS, Batch, Outbox
+from taskloom.notify.outbox import GATHER_SECONDS, MOST_ENTRIES, MOST_RETRY_AFTER, RETRY_SECONDS, Batch, Outbox
 from taskloom.notify.troubles import Notice
 
 
@@ -70,6 +72,18 @@ def test_a_message_is_retried_with_growing_delays_and_lost_at_last() -> None:
 
     assert delays == list(RETRY_SECONDS)
     assert (outbox.lost, outbox.queued, outbox.sent, outbox.due_at()) == (2, 0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "delay"), [(0.0, RETRY_SECONDS[0]), (1.0, RETRY_SECONDS[0]), (45.0, 45.0), (1e9, MOST_RETRY_AFTER)]
+)
+def test_a_receiver_can_put_the_next_try_off(retry_after: float, delay: float) -> None:
+    outbox = Outbox(every=1.0)
+    outbox.add(notice(), 0.0)
+    taken(outbox, 1.0)
+    outbox.fail(1.0, is_final=False, retry_after=retry_after)
+
+    assert outbox.due_at() == 1.0 + delay
 
 
 def test_a_failure_that_would_repeat_itself_is_not_retried() -> None:

@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.webhook_server import HANG, WebhookServer, reply
@@ -55,6 +57,25 @@ def test_a_secret_signs_the_time_and_the_body() -> None:
     assert before <= int(stamp) <= wall()
 
 
+def test_the_example_of_the_page_takes_what_is_signed_and_nothing_else() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "notifications.md").read_text()
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    is_genuine = names["is_genuine"]
+    with WebhookServer([OK]) as server:
+        send(server.url, "s3cret")
+        send(server.url)
+    signed, unsigned = server.posted
+    old = {"Taskloom-Timestamp": "1", "Taskloom-Signature": sign("s3cret", 1, signed.body)}
+
+    assert is_genuine(b"s3cret", signed.headers, signed.body)
+    assert not is_genuine(b"s3cret", signed.headers, signed.body + b" ")
+    assert not is_genuine(b"another", signed.headers, signed.body)
+    assert not is_genuine(b"s3cret", signed.headers | {"Taskloom-Timestamp": "x"}, signed.body)
+    assert not is_genuine(b"s3cret", old, signed.body), "it may be a replay"
+    assert not is_genuine(b"s3cret", unsigned.headers, unsigned.body)
+
+
 def test_a_signature_is_that_of_the_time_and_the_body_and_no_other() -> None:
     assert len({sign("a", 1, b"x"), sign("b", 1, b"x"), sign("a", 2, b"x"), sign("a", 1, b"y")}) == 4
 
@@ -83,6 +104,70 @@ def test_only_2xx_counts_as_sent(answer: bytes, reason: str) -> None:
     with WebhookServer([answer]) as server:
         assert send(server.url) in {reason, "connection reset by peer" if len(answer) > 1000 else reason}
         assert len(server.posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [
+        ("429 Slow down", "Retry-After: 30\r\n", 30.0),
+        ("503 Busy", "retry-after:7\r\n", 7.0),
+        ("429 Slow down", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", 0.0),
+        ("429 Slow down", "Retry-After: -5\r\n", 0.0),
+        ("429 Slow down", "", 0.0),
+        ("404 Not Found", "Retry-After: 30\r\n", 0.0),
+    ],
+)
+def test_an_endpoint_can_say_when_it_wants_the_next_try(status: str, header: str, seconds: float) -> None:
+    with WebhookServer([reply(status, header)]) as server, pytest.raises(NotSent) as raised:
+        WebhookTransport(server.url).send("abc.1", b"{}", mono() + 20.0)
+
+    assert raised.value.retry_after == seconds
+
+
+def test_a_reply_of_any_size_is_cut_off() -> None:
+    with WebhookServer([b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 10_000_000]) as server:
+        assert send(server.url) == ""
+
+
+def test_a_connection_that_is_reset_is_said() -> None:
+    def reset() -> None:
+        client, _ = listener.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=reset)
+        thread.start()
+        reason = send(f"http://127.0.0.1:{listener.getsockname()[1]}/", body=b"x" * 1_000_000)
+        thread.join()
+
+    assert reason in {"connection reset by peer", "broken pipe"}
+
+
+def test_an_address_that_never_answers_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as full, WebhookServer([OK]) as server, ExitStack() as clients:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than its queue takes: further ones are not answered
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        addresses = [(*kind, full.getsockname()), (*kind, ("127.0.0.1", server.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+
+        assert send(server.url, seconds=2.0) == ""
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("LOUD: this machine has no IPv6 on its loopback interface")
+    with listener, WebhookServer([OK], listener=listener) as server:
+        assert send(f"http://[::1]:{server.port}/hook") == ""
+
+    assert server.posted[0].headers["Host"] == f"[::1]:{server.port}"
 
 
 def test_an_endpoint_that_does_not_answer_ends_with_its_time() -> None:

@@ -100,7 +100,7 @@ def test_when_the_program_ends_only_the_lines_of_unstarted_runs_wait() -> None:
 
 
 def test_a_wall_clock_that_was_set_back_changes_no_order() -> None:
-    """The order is that of the monotonic clock alone, so a name with another form is no run of a job either."""
+    """The order is that of the monotonic clock alone, so a name with another form is not a run of a job either."""
     held = HeldLines()
     held.add(b"a", 5.0, NOW, "no-number")
     held.add(b"b", 4.0, NOW)

@@ -79,6 +79,19 @@ def test_the_variables_are_removed(untaken: None) -> None:
     assert environ == {"HOME": "/"}
 
 
+@pytest.mark.parametrize(
+    ("names", "known"), [("", "unknown"), ("web", "web"), ("web:more:than:there:are", "web"), (":second", "unknown")]
+)
+def test_a_socket_without_a_name_is_called_unknown(
+    untaken: None, monkeypatch: pytest.MonkeyPatch, listener: socket.socket, names: str, known: str
+) -> None:
+    monkeypatch.setattr(passed, "_FIRST", listener.fileno())
+
+    passed.take_passed_sockets({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names})
+
+    assert refusal(lambda: passed_sockets("nothing")) == f"passed: {known} (fd {listener.fileno()})"
+
+
 def test_a_socket_is_found_by_its_name_or_its_number(given: Callable[..., None], listener: socket.socket) -> None:
     given(("web", listener))
 
@@ -87,7 +100,7 @@ def test_a_socket_is_found_by_its_name_or_its_number(given: Callable[..., None],
         with found:
             assert found.getsockname() == listener.getsockname()
             assert found.fileno() != listener.fileno()
-    assert refusal(lambda: passed_sockets("wep")) == f"passed: web (fd {listener.fileno()})"
+    assert refusal(lambda: passed_sockets("wep")) == f"passed: web (fd {listener.fileno()}); did you mean 'web'?"
     assert listener.fileno() != -1  # closing a duplicate closes nothing
 
 
@@ -190,7 +203,7 @@ def test_a_reader_gets_the_sockets_again_after_a_restart_and_no_child_does(
 
     port = listener.getsockname()[1]
     assert f"listening on fd://web (tcp://127.0.0.1:{port})" in shown
-    assert "cannot listen on fd://wep: cannot find this socket; passed: web (fd 3)" in shown
+    assert "cannot listen on fd://wep: cannot find this socket; passed: web (fd 3); did you mean 'web'?" in shown
     assert "cannot use framing datagram with fd://web: a stream has no datagrams; use raw" in shown
     assert "cannot listen on fd://web: cannot find this socket; none was passed" in shown
     inode = os.fstat(listener.fileno()).st_ino

@@ -10,7 +10,7 @@ import pytest
 from taskloom.core.inputs import CallbackFailed
 from taskloom.runners import callback_pool as callback_pool_module
 from taskloom.runners.callback_pool import MAX_HELPERS, MAX_HELPERS_NOT_STUCK, CallbackPool
-from taskloom.sync.cancel_token import CancelCallback, TerminateCallback
+from taskloom.sync.cancel_callback import CancelCallback, TerminateCallback
 
 SOON = 20.0
 

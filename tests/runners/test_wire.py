@@ -79,7 +79,7 @@ BROKEN: dict[bytes, str] = {
     b'{"started": true': "it sent a line that is not JSON",
     b"[" * 100_000: "it sent a line that is not JSON",
     b"9" * 5000: "it sent a line that is not JSON",
-    b'{"spec": {}}': "it sent 'spec', which is no message",
+    b'{"spec": {}}': "it sent 'spec', which is not a message",
     b'{"started": 1, "at": 0.5}': "'started' is 1; expected true or false",
     b'{"hello": "1"}': "'hello' has no 'pid'",
     b'{"hello": 1, "pid": 1, "dump": -1, "thread": 0}': "'hello' is 1; expected a text",
@@ -155,7 +155,7 @@ def test_texts_that_are_too_long_are_cut(text: str, size: int) -> None:
     ("params", "text"),
     [
         ({"a": "x" * LONGEST_LINE}, "the params take 1,"),
-        ({"a": object()}, "it is no JSON data: Object of type object is not JSON serializable"),
+        ({"a": object()}, "it is not JSON data: Object of type object is not JSON serializable"),
     ],
     ids=["too long", "an object"],
 )

@@ -31,8 +31,9 @@ from taskloom.core.model import How, Reason, ReasonKind, RunnerSpec
 from taskloom.runners import Emit, RunHandle, RunOrder, Stack
 from taskloom.runners.binding import Binding, Body
 from taskloom.runners.thread import ThreadRunner
-from taskloom.scheduler.action_executor import ActionExecutor, StartReturned
+from taskloom.scheduler.action_executor import ActionExecutor
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
+from taskloom.scheduler.run_starts import StartReturned
 from taskloom.scheduler.stack_captures import Capture
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.gate import Gate
@@ -197,8 +198,8 @@ def test_every_requested_stack_is_answered_even_if_the_runner_fails(bench: Bench
 
     bench.carry_out([CaptureStack(start.run), CaptureStack("unknown#1")])
     before = list(bench.processed)
-    bench.executor.begin_captures()
-    bench.executor.finish_capture(bench.next_capture())
+    bench.executor.captures.begin()
+    bench.executor.captures.finish(bench.next_capture())
 
     assert before == [], "stacks are captured only by `begin_captures`"
     assert [(report.run, report.where) for report in bench.processed if isinstance(report, StackCaptured)] == [
@@ -206,7 +207,7 @@ def test_every_requested_stack_is_answered_even_if_the_runner_fails(bench: Bench
         ("unknown#1", ""),
     ]
     assert [type(error) for error in bench.bugs] == [ZeroDivisionError]
-    assert (bench.executor.pending_captures, bench.executor.captures) == ([], [])
+    assert (bench.executor.captures.requested, bench.executor.captures.running) == ([], [])
 
 
 def test_stacks_are_reported_without_their_text_if_the_helper_does_not_come_back(
@@ -224,13 +225,13 @@ def test_stacks_are_reported_without_their_text_if_the_helper_does_not_come_back
     bench.carry_out([CaptureStack(start.run)])
     monkeypatch.setattr(bench.executor.helpers, "submit", lambda *_: None)
 
-    bench.executor.begin_captures()
-    [capture] = bench.executor.captures
-    bench.executor.finish_captures_due(capture.until - 0.001)
+    bench.executor.captures.begin()
+    [capture] = bench.executor.captures.running
+    bench.executor.captures.finish_due(capture.until - 0.001)
     early = list(bench.processed)
     capture.stacks = {}  # as if nothing were known, not even the place
-    bench.executor.finish_captures_due(capture.until)
-    bench.executor.finish_capture(capture)
+    bench.executor.captures.finish_due(capture.until)
+    bench.executor.captures.finish(capture)
 
     assert early == []
     assert [(report.run, report.stack) for report in bench.processed if isinstance(report, StackCaptured)] == [
@@ -295,7 +296,7 @@ def test_a_stop_does_not_wait_for_a_start_that_blocks(bench: Bench) -> None:
     assert ended == RunEnded("a#1", How.NOT_ENTERED, None, True, False)
     assert not run.is_alive()
     assert RunEnded("a#1", How.NOT_ENTERED, None, True, False) in late, "the engine drops it"
-    assert "a#1" in bench.executor.refused
+    assert "a#1" in bench.executor.starts.refused
     assert run.join(SOON)
     assert entered == []
 
@@ -307,11 +308,11 @@ def test_a_run_that_has_ended_meanwhile_is_not_reported_as_overdue_before_its_ow
         bench.handle(ended)
     bench.carry_out([CaptureStack(start.run)])
 
-    bench.executor.begin_captures()
-    bench.executor.finish_capture(bench.next_capture())
+    bench.executor.captures.begin()
+    bench.executor.captures.finish(bench.next_capture())
     first = list(bench.processed)
-    [rest] = bench.executor.captures
-    bench.executor.finish_capture(rest)
+    [rest] = bench.executor.captures.running
+    bench.executor.captures.finish(rest)
 
     assert [report for report in first if isinstance(report, StackCaptured)] == []
     assert [report.run for report in bench.processed if isinstance(report, StackCaptured)] == ["a#1"], "if it is lost"
@@ -387,14 +388,14 @@ def test_a_runner_that_does_not_answer_costs_the_others_no_stack(bench: Bench) -
 
     bench.killing.stacks = stacks  # type: ignore[method-assign]
     bench.carry_out([CaptureStack(other), CaptureStack(start.run)])
-    bench.executor.begin_captures()
-    [capture] = bench.executor.captures
+    bench.executor.captures.begin()
+    [capture] = bench.executor.captures.running
     assert is_asked.wait(SOON)
     while not capture.stacks[start.run].text:
         is_asked.wait(0)  # gives up the GIL: a helper reads it
-    bench.executor.finish_captures_due(capture.until)
+    bench.executor.captures.finish_due(capture.until)
     may_answer.set()
-    bench.executor.finish_capture(bench.next_capture())
+    bench.executor.captures.finish(bench.next_capture())
     found = {report.run: report for report in bench.processed if isinstance(report, StackCaptured)}
 
     assert set(found) == {start.run, other}

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from tests.support.watched_scheduler import WatchedScheduler
 
+from taskloom.catalog.entry_points import Catalog
 from taskloom.core.events import EventName
-from taskloom.core.model import JobState, Outcome
+from taskloom.core.model import JobState, Outcome, RunnerSpec
 from taskloom.errors import DependencyCycle, InvalidJob, SchedulerStopped, UnknownJob
 from taskloom.job import Job
+from taskloom.jobfile.job_spec import spec_of
+from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.facade import Scheduler
 
 SOON = 20.0
@@ -225,3 +231,40 @@ def test_reloads_from_many_threads_are_carried_out_one_after_another(fast_switch
         *("db", "new", "same", "web"),
     ]
     scheduler.finish()
+
+
+class KeepingRunner(ThreadRunner):
+    """May keep something for the options of its jobs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retained: SimpleQueue[list[dict[str, Any]]] = SimpleQueue()
+
+    def retain(self, options: Iterable[Mapping[str, Any]]) -> None:
+        self.retained.put([dict(each) for each in options])
+
+
+def test_a_reload_gives_each_runner_the_options_that_are_left() -> None:
+    runner = KeepingRunner()
+    spec = replace(spec_of(Job(name="one", task=wait), Catalog()), runner=RunnerSpec("keeping", {"at": "here"}))
+    with WatchedScheduler(runners={"thread": ThreadRunner(), "keeping": runner}) as scheduler:
+        scheduler.reload([spec, Job(name="two", task=wait)])
+        assert runner.retained.get(timeout=SOON) == [{"at": "here"}]
+
+        scheduler.reload([Job(name="two", task=wait)])
+        assert runner.retained.get(timeout=SOON) == []
+
+
+def test_a_reload_is_not_refused_by_what_a_runner_raises_after_it() -> None:
+    called = threading.Event()
+
+    class StubbornRunner(KeepingRunner):
+        def retain(self, options: Iterable[Mapping[str, Any]]) -> None:
+            called.set()
+            raise OSError("no")
+
+    with WatchedScheduler(runners={"thread": StubbornRunner()}) as scheduler:
+        changes = scheduler.reload([Job(name="new", task=wait)])
+        assert called.wait(SOON)
+
+    assert [str(change) for change in changes] == ["new: add"]

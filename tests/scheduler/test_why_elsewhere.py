@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from tests.support.hand_driven_core import HandDrivenCore
@@ -21,16 +23,16 @@ ON_FAILURE = RestartPolicy(RestartWhen.ON_FAILURE, delay=8.0, jitter=0.0)
 STOP = "A stop would ask it to end, and would wait up to 10s for it (join: 10s); then its processes are killed."
 
 
-def queued(**policies: object) -> HandDrivenCore:
+def queued(options: Mapping[str, object] = MappingProxyType({}), **policies: object) -> HandDrivenCore:
     stage = HandDrivenCore(VirtualClock(0, 0))
     spec = in_process(make_job("train", **policies))  # type: ignore[arg-type]
-    stage.add(replace(spec, runner=RunnerSpec(CLUSTER)))
+    stage.add(replace(spec, runner=RunnerSpec(CLUSTER, dict(options))))
     stage.start("train")
     return stage
 
 
 def executing(**policies: object) -> HandDrivenCore:
-    stage = queued(**policies)
+    stage = queued(**policies)  # type: ignore[arg-type]
     stage.started("train#1")
     stage.placed("train#1", 7)
     stage.advance(20)
@@ -42,6 +44,18 @@ def test_a_run_that_no_worker_has_accepted_waits_for_a_slot() -> None:
         "train is being started: run train#1 was queued just now, at 00:00:00, and waits for a slot of the cluster. "
         f"{STOP}"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"workers": ("a", "b")}, " on a or b"),
+        ({"resources": {"GPU": 1}}, " with {GPU: 1}"),
+        ({"workers": ("a",), "resources": {"GPU": 0.5, "DISK": 2}}, " on a with {GPU: 0.5, DISK: 2}"),
+    ],
+)
+def test_a_run_that_waits_for_a_slot_names_the_workers_that_it_may_use(options: dict[str, object], where: str) -> None:
+    assert f"and waits for a slot of the cluster{where}. " in why(queued(options), "train")
 
 
 def test_a_run_that_a_worker_has_accepted_begins_there() -> None:

@@ -105,7 +105,7 @@ class DaskCluster:
 
     `env`: for all of them. `tls`: the files `ca_file`, `cert_file` and `key_file` of a cluster with TLS. `host`: the
     address of this machine that the scheduler listens at. `inside`: a command that executes another one at the place
-    of the scheduler, such as in a network namespace.
+    of the scheduler, such as in a network namespace. `python`: the interpreter of the scheduler.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class DaskCluster:
         tls: Mapping[str, Path] | None = None,
         host: str = "127.0.0.1",
         inside: Sequence[str] = (),
+        python: str = sys.executable,
     ) -> None:
         self.folder = folder
         self.workers: dict[str, DaskProcess] = {}
@@ -123,6 +124,7 @@ class DaskCluster:
         self._env = os.environ | SETTINGS | {"PYTHONPATH": str(ROOT), "DASK_CONFIG": os.devnull} | dict(env or {})
         self._host = host
         self._inside = inside
+        self._python = python
         self._started = 0
         self.port = 0
         self.scheduler: DaskProcess | None = None
@@ -148,7 +150,9 @@ class DaskCluster:
         file = self.folder / f"scheduler-{self._started}.json"
         arguments = ["scheduler", "--host", self.address.rpartition(":")[0], "--port", str(self.port), "--no-dashboard"]
         arguments += ["--scheduler-file", str(file)]
-        self.scheduler = self._start("scheduler", arguments, announced="Scheduler at:", env={}, inside=self._inside)
+        self.scheduler = self._start(
+            "scheduler", arguments, announced="Scheduler at:", env={}, inside=self._inside, python=self._python
+        )
         self.scheduler.await_ready()
         assert wait_until(lambda: _is_whole(file), PATIENCE_SECONDS), self.scheduler.log
         self.port = int(json.loads(file.read_text())["address"].rpartition(":")[2])
@@ -163,6 +167,7 @@ class DaskCluster:
         env: Mapping[str, str] | None = None,
         inside: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        python: str = sys.executable,
     ) -> DaskProcess:
         """Start a worker, and do not wait for it. `scheduler`: the address to connect to, if it is another one."""
         folder = self.folder / f"space-{name}"
@@ -171,7 +176,7 @@ class DaskCluster:
         given += ["--death-timeout", "60", *arguments]
         if not any(each in ("--host", "--listen-address") for each in arguments):
             given += ["--host", self._host]
-        worker = self._start(name, given, announced="Registered to:", env=env or {}, inside=inside)
+        worker = self._start(name, given, announced="Registered to:", env=env or {}, inside=inside, python=python)
         self.workers[name] = worker
         return worker
 
@@ -219,12 +224,19 @@ class DaskCluster:
         self.scheduler = None
 
     def _start(
-        self, name: str, given: list[str], *, announced: str, env: Mapping[str, str], inside: Sequence[str]
+        self,
+        name: str,
+        given: list[str],
+        *,
+        announced: str,
+        env: Mapping[str, str],
+        inside: Sequence[str],
+        python: str,
     ) -> DaskProcess:
         self._started += 1
         log = self.folder / f"{name}-{self._started}.log"
         tls = [part for name, path in self._tls.items() for part in (_TLS_FLAGS[name], str(path))]
-        command = [*inside, sys.executable, "-m", "tests.support.dask_process", *given, *tls]
+        command = [*inside, python, "-m", "tests.support.dask_process", *given, *tls]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,

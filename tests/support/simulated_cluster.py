@@ -34,7 +34,18 @@ from taskloom.runners.dask.reports import RunReportElsewhere, encode
 from taskloom.runners.dask.runner import DaskRunner
 from taskloom.sync.cancel_token import CancelToken
 
-__all__ = ["ADDRESS", "WHY", "Child", "DaskBench", "SimulatedCluster", "SimulatedWorker", "hello_of", "obey"]
+__all__ = [
+    "ADDRESS",
+    "WHY",
+    "Child",
+    "DaskBench",
+    "FakeConnection",
+    "SimulatedCluster",
+    "SimulatedWorker",
+    "dask_threads",
+    "hello_of",
+    "obey",
+]
 
 SOON = 20.0
 ADDRESS = "tcp://127.0.0.1:8786"
@@ -218,6 +229,7 @@ class FakeConnection:
         self.options = options
         self.listener = listener
         self.topics: list[str] = []
+        self.closed = threading.Event()
         self.loop: asyncio.AbstractEventLoop
 
     async def open(self, within: float) -> None:
@@ -254,7 +266,7 @@ class FakeConnection:
 
     def _worker(self, address: str) -> SimulatedWorker:
         if address not in self.cluster.workers:
-            raise CallFailed("it is no worker of the cluster any more")
+            raise CallFailed("it is not a worker of the cluster any more")
         return self.cluster.workers[address]
 
     def subscribe(self, topic: str) -> None:
@@ -275,6 +287,7 @@ class FakeConnection:
     async def close(self, within: float) -> None:
         if self in self.cluster.connections:
             self.cluster.connections.remove(self)
+        self.closed.set()
 
     def leave_behind(self) -> None:
         pass
@@ -376,4 +389,9 @@ class DaskBench:
             assert handle.join(SOON), handle
         self.runner.close()
         assert self.runner.join(SOON)
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("taskloom-dask")]
+        assert not dask_threads()
+
+
+def dask_threads() -> list[threading.Thread]:
+    """Return the threads of all clusters."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("taskloom-dask")]

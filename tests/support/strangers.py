@@ -163,7 +163,7 @@ def prints(ctx, lines: int = 1, length: int = 10, end: str = "\n"):
     print("the last line")
 
 def prints_bytes(ctx):
-    """Print bytes that are no text, and a last line without an end."""
+    """Print bytes that are not text, and a last line without an end."""
     os.write(1, b"\xff\xfe\x00 raw\n\x1b[31m colour\nhalf a line")
 
 def logs_much(ctx, records: int = 10):

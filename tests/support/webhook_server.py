@@ -31,13 +31,18 @@ def reply(status: str, headers: str = "") -> bytes:
 class WebhookServer:
     """Gives one reply after the other, and the last one again and again; a connection each."""
 
-    def __init__(self, replies: Sequence[bytes], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        replies: Sequence[bytes],
+        context: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.posted: list[Posted] = []
         self._replies = list(replies)
         self._context = context
         self._closing = threading.Event()
         self._arrived = threading.Condition()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
 

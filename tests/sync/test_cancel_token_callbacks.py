@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.support.stopped_token import FIRST, SECOND, stop
 
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_callback import CancelCallback
+from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.wakeup_fd import WakeupFd
 
 

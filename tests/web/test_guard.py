@@ -8,7 +8,7 @@ from taskloom.control.refusals import Refusal
 from taskloom.web.guard import Access, Asked, Rules, check
 
 ACT, READ = "a" * 43, "r" * 43
-RULES = Rules(ACT, READ, frozenset({"jobs.example.org"}))
+RULES = Rules(ACT, READ, frozenset({"jobs.example.org"}), "127.0.0.1")
 
 
 def asked(
@@ -27,7 +27,8 @@ def refused(request: Asked, *, is_open: bool = False) -> tuple[int, str]:
 def test_each_token_has_its_rights() -> None:
     assert check(asked(authorization=f"Bearer {ACT}"), RULES, is_open=False) is Access.ACT
     assert check(asked(authorization=f"bearer {READ}"), RULES, is_open=False) is Access.READ
-    assert check(asked("POST", authorization=f"Bearer {ACT}"), RULES, is_open=False) is Access.ACT
+    acting = asked("POST", authorization=f"Bearer {ACT}", content_type="application/json")
+    assert check(acting, RULES, is_open=False) is Access.ACT
 
 
 def test_the_page_itself_needs_no_token() -> None:
@@ -73,7 +74,18 @@ def test_our_own_hosts_are_served(host: str) -> None:
 
 @pytest.mark.parametrize("is_open", [True, False])
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example:8080", "localhost.evil.example", "example.org"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example:8080",
+        "localhost.evil.example",
+        "example.org",
+        "127.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "localhost..",
+        "evil.jobs.example.org",
+    ],
 )
 def test_a_foreign_name_of_our_address_is_refused(host: str, is_open: bool) -> None:
     assert refused(asked(host=host, authorization=f"Bearer {ACT}"), is_open=is_open) == (421, "unknown-host")
@@ -104,6 +116,14 @@ def test_a_request_has_exactly_one_host() -> None:
         "",
         "http://[::1",
         "127.0.0.1:8080",
+        "http://127.0.0.1",
+        "http://sub.127.0.0.1:8080",
+        "http://127.0.0.1:8080/",
+        "http://127.0.0.1:8080, http://evil.example",
+        "http://user@jobs.example.org",
+        "file://127.0.0.1:8080",
+        "chrome-extension://127.0.0.1:8080",
+        "https://evil.jobs.example.org",
     ],
 )
 @pytest.mark.parametrize("is_open", [True, False])
@@ -131,7 +151,19 @@ def test_a_link_of_another_site_may_open_the_page() -> None:
     assert check(asked(path="/", sec_fetch_site="cross-site"), RULES, is_open=True) is None
 
 
-@pytest.mark.parametrize("query", ["token=x", f"a=b&access_token={ACT}", "TOKEN=", "%74oken=x", "api_key=1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "token=x",
+        f"a=b&access_token={ACT}",
+        "TOKEN=",
+        "%74oken=x",
+        "api_key=1",
+        f"x={READ}",
+        f"a=1;b={ACT}",
+        f"%61{ACT[1:]}",
+    ],
+)
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_token_in_the_address_is_refused_and_not_repeated(query: str, is_open: bool) -> None:
     request = asked(query=query, authorization=f"Bearer {ACT}")
@@ -140,3 +172,26 @@ def test_a_token_in_the_address_is_refused_and_not_repeated(query: str, is_open:
     with pytest.raises(Refusal) as info:
         check(request, RULES, is_open=is_open)
     assert ACT not in str(info.value)
+
+
+def test_a_token_in_the_path_is_refused() -> None:
+    assert refused(asked(path=f"/v1/jobs/{ACT}", authorization=f"Bearer {ACT}")) == (400, "token-in-query")
+
+
+@pytest.mark.parametrize(
+    "written", [{}, {"content_type": "text/plain"}, {"content_type": "application/x-www-form-urlencoded"}]
+)
+def test_a_change_is_json(written: dict[str, str]) -> None:
+    assert refused(asked("POST", authorization=f"Bearer {ACT}", **written)) == (415, "not-json")
+
+
+def test_a_body_has_one_length() -> None:
+    request = asked("POST", content_length="2", transfer_encoding="chunked", authorization=f"Bearer {ACT}")
+
+    assert refused(request) == (400, "two-lengths")
+    assert refused(request, is_open=True) == (400, "two-lengths")
+
+
+@pytest.mark.parametrize("path", ["*", "", "http://evil.example/v1/jobs", "127.0.0.1:80"])
+def test_an_address_begins_with_a_slash(path: str) -> None:
+    assert refused(asked(path=path, authorization=f"Bearer {ACT}")) == (400, "bad-target")

@@ -75,6 +75,43 @@ def test_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
             tokens_of(name, tmp_path)
 
 
+def test_a_link_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a.token").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(TokenError, match="it is a symbolic link; remove it"):
+        tokens_of("a", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    file = tokens_of("jobs", tmp_path).act_file
+    os.chown(file, 12345, -1)
+
+    with pytest.raises(TokenError, match="other users can read or change it"):
+        tokens_of("jobs", tmp_path)
+
+
+def test_programs_that_start_together_have_the_same_tokens(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if not child:
+            found = tokens_of("jobs", tmp_path)
+            os.write(writer, f"{found.act} {found.read}\n".encode())
+            os._exit(0)
+        children.append(child)
+    os.close(writer)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    with os.fdopen(reader) as file:
+        lines = file.read().splitlines()
+
+    assert statuses == [0] * 8
+    assert len(lines) == 8
+    assert set(lines) == {f"{tokens_of('jobs', tmp_path).act} {tokens_of('jobs', tmp_path).read}"}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.read-token", "jobs.token"]
+
+
 def test_both_tokens_differ(tmp_path: Path) -> None:
     found = tokens_of("jobs", tmp_path)
     found.read_file.write_text(found.act)

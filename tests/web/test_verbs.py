@@ -19,13 +19,16 @@ def test_the_history_of_a_program_is_read_by_its_name_and_place() -> None:
     assert found == [
         "history", "--name", "jobs", "--history", "/tmp/x.sqlite", "--last", "5", "--since", "12h", "a", "b",
     ]  # fmt: skip
+    assert history_arguments("jobs", "", {"until": ["1m"], "blocks": ["840"], "count": ["9"]}) == [
+        "history", "--name", "jobs", "--last", "9", "--until", "1m", "--blocks", "840",
+    ]  # fmt: skip
     assert history_arguments("jobs", "", {}) == ["history", "--name", "jobs", "--last", "1000"]
 
 
 @pytest.mark.parametrize(
     "query",
     [{"count": ["0"]}, {"count": ["x"]}, {"count": ["999999999999"]}, {"job": ["--name"]}, {"since": ["-1"]},
-     {"job": ["a\0"]}, {"job": [""]}, {"since": ["x" * 300]}, {"jobs": ["a"]}],
+     {"job": ["a\0"]}, {"job": [""]}, {"since": ["x" * 300]}, {"until": ["--x"]}, {"blocks": ["-1"]}, {"jobs": ["a"]}],
 )  # fmt: skip
 def test_a_query_becomes_no_option(query: dict[str, list[str]]) -> None:
     with pytest.raises(Refusal) as info:

@@ -20,7 +20,7 @@ Start = Callable[..., DrivenWorker]
 
 BROKEN = {
     "no JSON": (b"hello\n", "it sent a line that is not JSON: b'hello'"),
-    "no message": (b'{"hello": 1}\n', "it sent 'hello', which is no message"),
+    "no message": (b'{"hello": 1}\n', "it sent 'hello', which is not a message"),
     "wrong type": (b'{"poll_interval": "1s"}\n', "'poll_interval' is '1s'; expected a number"),
     "no UTF-8": (b"\xff\n", "it sent a line that is not UTF-8: b'\\xff'"),
     "too long": (b"x" * (LONGEST_LINE + 1), "it sent a line that is longer than 1,048,576 bytes"),

@@ -35,7 +35,7 @@ class AnnotationError(Exception):
 
 
 class ClassVariable(Exception):
-    """The annotation is `ClassVar`: the attribute belongs to the class and is no parameter."""
+    """The annotation is `ClassVar`: the attribute belongs to the class and is not a parameter."""
 
 
 def value_type(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any], default: object) -> Any:

@@ -29,7 +29,7 @@ def accept_plain(params: Mapping[str, ParamShape], given: Mapping[str, Any]) -> 
         }
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - it is no plain value, or an annotation or a limit of the plugin raises
+    except Exception:  # noqa: BLE001 - it is not a plain value, or an annotation or a limit of the plugin raises
         return None
 
 

@@ -79,7 +79,7 @@ def check_class(cls: type) -> None:
 def is_program(cls: type) -> bool:
     """Return whether the class describes a program: it has a method `program` in place of `run`.
 
-    A parameter of that name is no method, and a class with a `run` is Python code, whatever else it has.
+    A parameter of that name is not a method, and a class with a `run` is Python code, whatever else it has.
     """
     if not issubclass(cls, Task) or cls.run is not Task.run or "program" in vars(cls).get("__dataclass_fields__", ()):
         return False

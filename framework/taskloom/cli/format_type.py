@@ -95,7 +95,7 @@ def format_value(value: Any, annotation: Any = None) -> str:
     """Return a value as it may be written in a job file. A secret is masked."""
     try:
         return _format_value(value, annotation)
-    except BaseException:  # noqa: BLE001 - an object of a plugin that is no data, or that cannot be shown
+    except BaseException:  # noqa: BLE001 - an object of a plugin that is not data, or that cannot be shown
         return quoted(value)
 
 

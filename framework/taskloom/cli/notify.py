@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["notify"]
 
+# To kill a command that takes too long, and to collect it.
+_GRACE_SECONDS = 2.0
+
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
@@ -35,7 +38,8 @@ def notify(paths: tuple[str, ...], env_files: tuple[str, ...], output: str, *, i
     Exit codes:
       0      each receiver has taken the message
       1      a receiver has not
-      2      a job file or the command line has an error, or there is no receiver; nothing was sent
+      2      nothing was sent: a job file or the command line has an error,
+             or there is no receiver
 
     \b
     Examples:
@@ -75,39 +79,60 @@ def _read(paths: tuple[str, ...], env_files: tuple[str, ...]) -> tuple[Receivers
 
 
 def _send_all(receivers: Receivers, name: str, secrets: frozenset[str]) -> list[dict[str, Any]]:
-    """Send a test message to each, at the same time; return how that went."""
-    import threading
+    """Send a test message to each, at the same time; return how that went.
 
+    An interrupt ends all of it: a command has a process group of its own, so Ctrl-C does not reach it.
+    """
     from taskloom.clock import wall
     from taskloom.notify.message import Sender, test_message
     from taskloom.observe.masking import Masker
 
     number, body = test_message(Sender(name, os.urandom(4).hex(), socket.gethostname(), os.getpid()), wall())
     mask = Masker(secrets).mask
-    results: list[dict[str, Any]] = [{"name": str(each), "reason": ""} for each in receivers]
-
-    def send(setting: ReceiverSetting, result: dict[str, Any]) -> None:
-        result["reason"] = mask(_reason_of(setting, number, body))
-
-    threads = [threading.Thread(target=send, args=pair, daemon=True) for pair in zip(receivers, results, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def _reason_of(setting: ReceiverSetting, number: str, body: bytes) -> str:
-    """Send a message; return why the receiver has not taken it, or ""."""
-    from taskloom.clock import mono
-    from taskloom.notify.notifier import transport_of
-    from taskloom.notify.transport import NotSent
-    from taskloom.text import error_text
-
+    tries = [_Try(each, number, body) for each in receivers]
     try:
-        transport_of(setting).send(number, body, mono() + setting.within)
-    except NotSent as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - the other receivers have their results
-        return error_text(error)
-    return ""
+        for each in tries:
+            each.thread.start()
+        return [{"name": str(each.setting), "reason": mask(each.wait())} for each in tries]
+    finally:
+        for each in tries:
+            each.transport.abort()
+
+
+class _Try:
+    """One test message to one receiver, sent by a thread of its own."""
+
+    def __init__(self, setting: ReceiverSetting, number: str, body: bytes) -> None:
+        import threading
+
+        from taskloom.clock import mono
+        from taskloom.notify.notifier import transport_of
+
+        self.setting = setting
+        self.transport = transport_of(setting)
+        self._message = number, body
+        self._until = mono() + setting.within
+        self._reason: str | None = None
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def wait(self) -> str:
+        """Return why the receiver has not taken the message, or "". Nothing can end the look-up of a host name."""
+        from taskloom.clock import mono
+        from taskloom.text import duration
+
+        self.thread.join(max(0.0, self._until + _GRACE_SECONDS - mono()))
+        reason = self._reason
+        return f"no answer within {duration(self.setting.within)}" if reason is None else reason
+
+    def _send(self) -> None:
+        from taskloom.notify.transport import NotSent
+        from taskloom.text import error_text
+
+        try:
+            self.transport.send(*self._message, self._until)
+        except NotSent as error:
+            self._reason = str(error)
+        except Exception as error:  # noqa: BLE001 - the other receivers have their results
+            self._reason = error_text(error)
+        else:
+            self._reason = ""

@@ -63,7 +63,7 @@ START_BYTES = 80 << 20
 SHORT_BYTES = 16 << 20
 # Our own: output, scheduler, two helpers, waiter, two listeners, control, and one for the first job.
 START_THREADS = 9
-# Of a thread, where RLIMIT_STACK is unlimited: glibc on x86-64.
+# The stack of a thread if RLIMIT_STACK is unlimited: glibc on x86-64.
 DEFAULT_STACK_BYTES = 2 << 20
 # How long the last words wait for a reader of standard error.
 SAY_SECONDS = 0.3
@@ -138,7 +138,7 @@ def _advice_for_one(error: BaseException, *, at_start: bool) -> str:
         return _BY_ERRNO.get(number, "") or (_BY_ERRNO_AT_START.get(number, "") if at_start else "")
     if issubclass(kind, RuntimeError) and _message_of(error).removeprefix(_OF_SCHEDULER) == _NO_THREAD:
         return _PROCESSES
-    # Of the dynamic linker: an ImportError that a package raises by itself, whatever its text, has no path.
+    # The dynamic linker has raised it: an ImportError that a package raises by itself, whatever its text, has no path.
     if issubclass(kind, ImportError) and _PATH.__get__(error) is not None:
         text = _message_of(error)
         return next((advice for words, advice in _IN_IMPORT_ERROR.items() if words in text), "")

@@ -40,7 +40,7 @@ __all__ = [
 ASK_SECONDS = 5.0
 """Seconds in which a program answers, unless the call says otherwise. It answers in milliseconds while it is well."""
 
-# A deadline that is nearer, or over, is no reason to take a program for silent that answers in milliseconds.
+# A deadline that is nearer, or over, is not a reason to take a program for silent that answers in milliseconds.
 _LEAST_SECONDS = 0.5
 _FIRST_FAILURE = 400
 _JSON = {"accept": "application/json"}
@@ -181,7 +181,7 @@ def _refused(response: h11.Response, answer: Mapping[str, Any], call: Call) -> R
 def _query(values: Mapping[str, object]) -> str:
     """Return the query of a request with its `?`; "" for none."""
     pairs = [(name, _text(each)) for name, value in values.items() for each in _each(value)]
-    # An argument of the command line may have bytes that are no UTF-8. The program refuses them.
+    # An argument of the command line may have bytes that are not UTF-8. The program refuses them.
     return f"?{urlencode(pairs, quote_via=quote, errors='surrogateescape')}" if pairs else ""
 
 

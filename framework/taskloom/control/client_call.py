@@ -54,7 +54,7 @@ def _why(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such socket"
     if isinstance(error, ConnectionRefusedError):
-        return "its program has ended, or it is no socket"
+        return "its program has ended, or it is not a socket"
     return (error.strerror or str(error)).lower()
 
 

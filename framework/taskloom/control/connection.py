@@ -35,7 +35,7 @@ IDLE_SECONDS = 60.0
 LINGER_SECONDS = 2.0
 # Read from the socket at a time, and kept while it cannot be parsed yet.
 PIECE_BYTES = 64 << 10
-# Of a request: chunks, mostly. About 10 ms of work for those of one byte, of which a body may have a million.
+# The parts of a request, mostly chunks. About 10 ms of work for those of one byte, of which a body may have a million.
 PARTS_AT_ONCE = 500
 # A stream gets no more events while more than this waits to be read.
 STREAM_BYTES = 64 << 10
@@ -80,7 +80,7 @@ class Connection:
         self._offset = 0
         self._output_bytes = 0
         self._request: h11.Request | None = None
-        # Of the latest request.
+        # What the latest request was.
         self._method = ""
         self._body = bytearray()
         self._read_until = now + REQUEST_SECONDS
@@ -140,7 +140,7 @@ class Connection:
         return memoryview(self._output[0])[self._offset :]
 
     def sent(self, count: int, now: float) -> None:
-        """Note that so many of the pending bytes were sent."""
+        """Note that this number of the pending bytes was sent."""
         self._offset += count
         self._output_bytes -= count
         if self._output and self._offset >= len(self._output[0]):

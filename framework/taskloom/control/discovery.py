@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 
 from taskloom.control.identity import Holder, in_folder
-from taskloom.control.places import client_places, open_trusted_folder, places_of_all_users
+from taskloom.control.places import client_places, open_trusted_folder, places_of_all_users, system_place
 
-__all__ = ["programs_of_all_users", "running_programs"]
+__all__ = ["programs_of_all_users", "programs_of_system", "running_programs"]
 
 # A client with one of these variables sees what was started with it, and what is in the usual folders. One without
 # them also sees the programs that were started with them, in whatever folder: those announce themselves.
@@ -27,7 +27,7 @@ def running_programs(
     `everywhere`: a service has other variables than the shell in which it is asked. If a variable names a folder that
     is not a usual one, only those count that announce themselves there.
 
-    Only folders are read that belong to the user or to root, and to which no one else may write. A socket file may be
+    Only folders are read that belong to the user or to root, and to which no other user may write. A socket file may be
     missing all the same: it was removed, and is being made anew.
     """
     environ = os.environ if environ is None else environ
@@ -52,6 +52,12 @@ def programs_of_all_users() -> list[tuple[int, Holder]]:
         for holder in (*_in(folder, uid, elsewhere=False), *_in(folder, uid, elsewhere=True)):
             found.setdefault(holder.socket, (uid, holder))
     return sorted(found.values(), key=lambda each: (each[0], each[1].name))
+
+
+def programs_of_system() -> list[tuple[int, Holder]]:
+    """Return the programs of a service that has its own user, each with the uid of this user. For root."""
+    place = system_place()
+    return [] if place is None else [(place[1], each) for each in _in(*place, elsewhere=False)]
 
 
 def _in(folder: str, uid: int | None, *, elsewhere: bool) -> Iterator[Holder]:

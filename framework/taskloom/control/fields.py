@@ -18,7 +18,7 @@ from taskloom.text import suggest
 __all__ = ["LONGEST_TEXT", "Field", "Kind", "read_body", "read_query"]
 
 LONGEST_TEXT = 1000
-"""Of a name, a pattern, or the text that says why something is done: in characters."""
+"""The most characters of a name, a pattern, or the text that says why something is done."""
 _MOST_VALUES = 1000
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
@@ -45,7 +45,7 @@ class Field(NamedTuple):
     choices: tuple[str, ...] = ()
     """The legal texts, if not all are; "" is that of a name without a value."""
     is_required: bool = False
-    """Of a body: whether a request without it is refused."""
+    """Whether a request whose body has no such field is refused."""
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of its value."""

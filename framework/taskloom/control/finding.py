@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from taskloom.control.client_errors import NoProgram, SeveralPrograms
-from taskloom.control.discovery import programs_of_all_users, running_programs
+from taskloom.control.discovery import programs_of_all_users, programs_of_system, running_programs
 from taskloom.control.identity import Holder
 from taskloom.control.names import matches
 from taskloom.control.places import client_places
@@ -48,7 +48,8 @@ def find(name: str | None = None, socket: str | None = None) -> Program:
     """Return the program that is meant: at the path `socket`, or with this name, or the only one of this user.
 
     `name` is the whole name, or what is before the hash while that is unique. Programs in the folders of other
-    variables than ours count only if none is in our own. Raises NoProgram or SeveralPrograms.
+    variables than ours count only if none is in our own, and for root those of a service with a user of its own if
+    there is no other. Raises NoProgram or SeveralPrograms.
     """
     if socket is not None:
         return _at(socket)
@@ -57,6 +58,9 @@ def find(name: str | None = None, socket: str | None = None) -> Program:
         found = _meant(name, programs)
         if found:
             break
+    if not found and os.geteuid() == 0:
+        programs += [_program(holder, uid) for uid, holder in programs_of_system() if holder.socket]
+        found = _meant(name, programs)
     if not found:
         raise _no_program(name, programs)
     if len(found) > 1:

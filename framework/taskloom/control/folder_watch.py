@@ -13,8 +13,8 @@ from taskloom.sync.own_descriptor import OwnDescriptor
 
 __all__ = ["FolderWatch"]
 
-# Of <sys/inotify.h>: closed after writing, moved from, moved to, deleted, the folder itself deleted or moved. The first
-# one is there for a task that closes all descriptors: with that of our lock file, no client would find the program.
+# From <sys/inotify.h>: closed after writing, moved from, moved to, deleted, the folder itself deleted or moved. The
+# first one is there for a task that closes all descriptors. Without that of our lock file, no client finds the program.
 _CHANGES = 0x08 | 0x40 | 0x80 | 0x200 | 0x400 | 0x800
 _CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 

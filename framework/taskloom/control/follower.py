@@ -55,7 +55,7 @@ class Follower:
         self._opened, self._program, self._seconds = opened, program, seconds
         self._patience, self._pause = patience, pause
         self.last_id = ""
-        """Of the last event that had one: there a later stream goes on."""
+        """The id of the last event that had one: a later stream goes on there."""
         self.on_lost: Callable[[ControlError], object] = _ignore
         self.on_found: Callable[[], object] = _ignore
         self._call: Call | None = None

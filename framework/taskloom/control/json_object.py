@@ -24,4 +24,4 @@ def read_object(data: bytes) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"it is not JSON: {constant} is no number of it")
+    raise ValueError(f"it is not JSON: {constant} is not a JSON number")

@@ -18,7 +18,7 @@ __all__ = ["LATE_SECONDS", "Liveness"]
 
 LATE_SECONDS = 10.0
 """A scheduler's thread that has not answered for longer than this is taken for dead."""
-# So many requests wait in the scheduler's queue; while it does not answer, more would only fill that.
+# This number of requests may wait in the scheduler's queue; while it does not answer, more would only fill that.
 MOST_REQUESTS = 64
 
 

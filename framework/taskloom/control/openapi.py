@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from taskloom.control.schemas import SCHEMAS, reference
+from taskloom.control.schema_types import reference
+from taskloom.control.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -35,7 +35,7 @@ class PassedOn:
         """Whether the whole reply has come, or cannot come any more."""
 
     def request(self, method: str, target: bytes, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
-        """Return the bytes of the request. Header names are in small letters. Raises Refusal for what is no request."""
+        """Return the bytes of the request, with lower-case header names. Raises Refusal for what is not a request."""
         sent = [("host", "taskloom"), *((name, value) for name, value in headers if name in _PASSED_ON)]
         if body or method not in ("GET", "HEAD"):
             sent.append(("content-length", str(len(body))))

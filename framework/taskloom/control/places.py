@@ -1,6 +1,6 @@
 """The folders of control sockets: where a program makes its own, and where clients look.
 
-Everything in such a folder is trusted, so it belongs to the user (or to root) and no one else may write to it. It is
+Everything in such a folder is trusted, so it belongs to the user (or to root) and no other user may write to it. It is
 opened once, without following a link, and checked by its descriptor: between a check by name and its use another user
 could replace a folder in /tmp.
 """
@@ -23,6 +23,7 @@ __all__ = [
     "open_trusted_folder",
     "places_of_all_users",
     "server_places",
+    "system_place",
 ]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,7 +48,7 @@ class OpenFolder(NamedTuple):
 
     path: str
     descriptor: int
-    """Of the folder, to be closed by the caller."""
+    """The descriptor of the folder; the caller closes it."""
     notes: tuple[str, ...]
     """Why each folder before it could not be used, if its variable is set."""
 
@@ -82,8 +83,9 @@ def client_places(environ: Mapping[str, str] | None = None, uid: int | None = No
 
 def places_of_all_users() -> Iterator[tuple[str, int]]:
     """Yield the usual folders of all users that exist, each with the uid that it has to belong to. For root."""
-    if os.path.isdir(_OF_ROOT):  # noqa: PTH112
-        yield _OF_ROOT, 0
+    of_system = system_place()
+    if of_system is not None:
+        yield of_system
     for parent, before in ((_OF_USERS, ""), (_TEMPORARY, "taskloom-")):
         for name in sorted(_names_in(parent)):
             number = name.removeprefix(before)
@@ -91,8 +93,21 @@ def places_of_all_users() -> Iterator[tuple[str, int]]:
                 yield f"{parent}/{name}" + ("" if before else "/taskloom"), int(number)
 
 
+def system_place() -> tuple[str, int] | None:
+    """Return the folder of the programs of the system, and its owner; None if there is none.
+
+    systemd makes it for a unit with `RuntimeDirectory=taskloom`, and gives it to the user of the unit. Only root can
+    make it, so root may trust its owner to answer in the name of the programs there.
+    """
+    try:
+        status = os.lstat(_OF_ROOT)
+    except OSError:
+        return None
+    return (_OF_ROOT, status.st_uid) if stat.S_ISDIR(status.st_mode) else None
+
+
 def is_trusted_folder(status: os.stat_result, uid: int | None = None) -> bool:
-    """Return whether an opened folder belongs to this user, or to root, and no one else may write to it."""
+    """Return whether an opened folder belongs to this user, or to root, and no other user may write to it."""
     return not _objection(status, {os.geteuid() if uid is None else uid, 0})
 
 

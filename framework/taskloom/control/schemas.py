@@ -6,225 +6,193 @@ An object may get further members in later versions of the API, so that clients 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from taskloom.core.enums import FastEnum
+from taskloom.control.schema_types import (
+    COUNT,
+    COUNTS,
+    FLAG,
+    INSTANT,
+    NAME,
+    RECORDED,
+    RUN,
+    SECONDS,
+    SEQ,
+    START,
+    TEXT,
+    Schema,
+    list_of,
+    one_of,
+    or_null,
+    record,
+    reference,
+    text,
+)
 from taskloom.core.events import EventName
 from taskloom.core.model import JobState, Outcome, ReasonKind, StartMode, WaitingFor
 from taskloom.core.reload import ReloadAction
 
-__all__ = ["SCHEMAS", "reference"]
+__all__ = ["SCHEMAS"]
 
-Schema = Mapping[str, Any]
-
-
-def reference(name: str) -> Schema:
-    """Return the reference to a schema of this table."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(meaning: str, members: Mapping[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
-    return {
-        "type": "object",
-        "description": meaning,
-        "properties": dict(members),
-        "required": [name for name in members if name not in optional],
-    }
-
-
-def _or_null(schema: Schema) -> Schema:
-    if "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    kinds = {**schema, "type": [schema["type"], "null"]}
-    return {**kinds, "enum": [*schema["enum"], None]} if "enum" in schema else kinds
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _one_of(members: type[FastEnum]) -> Schema:
-    return {"type": "string", "enum": [member.value for member in members]}
-
-
-def _text(meaning: str) -> Schema:
-    return {"type": "string", "description": meaning}
-
-
-_TEXT: Schema = {"type": "string"}
-_NAME: Schema = _text("The name of a job.")
-_RUN: Schema = _text("The id of a run.")
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_FLAG: Schema = {"type": "boolean"}
-_SECONDS: Schema = {"type": "number", "description": "In seconds."}
-_INSTANT: Schema = {"type": "string", "format": "date-time", "description": "RFC 3339, in UTC."}
-_START: Schema = _text("The id of this start of the program.")
-_SEQ: Schema = {"type": "integer", "minimum": 0, "description": "The number of an event; events after it are later."}
-_COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}
-_RECORDED: Schema = {
-    "type": "boolean",
-    "description": "Whether the action is committed in the history. The reply waits for that, for a second at most.",
-}
-_REASON: Schema = _object("Why something happened.", {"kind": _one_of(ReasonKind), "text": _TEXT})
+_REASON: Schema = record("Why something happened.", {"kind": one_of(ReasonKind), "text": TEXT})
 
 _PROCESS: Mapping[str, Schema] = {
-    "pid": {**_COUNT, "description": "The main process: the worker, or the program."},
-    "processes": {**_COUNT, "description": "How many processes the run has."},
-    "memory": {**_COUNT, "description": "The bytes of memory of all of them."},
-    "cpu": _or_null({**_SECONDS, "description": "The seconds of processor time of all of them."}),
+    "pid": {**COUNT, "description": "The main process: the worker, or the program."},
+    "processes": {**COUNT, "description": "How many processes the run has."},
+    "memory": {**COUNT, "description": "The bytes of memory of all of them."},
+    "cpu": or_null({**SECONDS, "description": "The seconds of processor time of all of them."}),
     "state": {"type": "string", "enum": ["running", "sleeping", "stopped"]},
 }
 
 _PLACE: Mapping[str, Schema] = {
-    "host": _or_null({**_TEXT, "description": "The machine on which it executes; null if that is this one."}),
-    "worker": _or_null({**_TEXT, "description": "The worker of the cluster there."}),
+    "host": or_null({**TEXT, "description": "The machine on which it executes; null if that is this one."}),
+    "worker": or_null({**TEXT, "description": "The worker of the cluster there."}),
 }
 
-_STATUS = _object(
+_STATUS = record(
     "The status of one job.",
     {
-        "job": _NAME,
-        "task": _TEXT,
-        "daemon": _FLAG,
-        "state": _one_of(JobState),
-        "waiting_for": _or_null(_one_of(WaitingFor)),
-        "runs": _COUNT,
-        "run": _or_null(_RUN),
-        "outcome": _or_null(_one_of(Outcome)),
-        "seconds": _or_null(_SECONDS),
-        "reason": _or_null(_TEXT),
-        "error": _or_null(_TEXT),
-        "overdue": _FLAG,
-        "outcomes": _COUNTS,
-        "attempt": _COUNT,
-        "restarts": _COUNT,
-        "missed": _COUNT,
-        "waits_for": _or_null(_TEXT),
-        "due_in": _or_null(_SECONDS),
-        "next_firing": _or_null(_INSTANT),
-        "failed": _FLAG,
-        "marks": _list(_TEXT),
-        "paused": {**_FLAG, "description": "Whether its schedule is paused."},
-        "paused_since": _or_null({**_INSTANT, "description": "Since when; perhaps from an earlier start."}),
-        "held": _or_null(_text("How a user holds it back and why: `stopped by alice (uid 1000, pid 4242)`.")),
-        "start": {**_one_of(StartMode), "description": "Whether it starts by itself, or by a user only."},
-        "within": _or_null({**_SECONDS, "description": "How long its stop may take; null for no limit."}),
-        "family": _text("The name in the declaration: that of the job, or of all its replicas."),
-        "replica": _COUNT,
-        "labels": _list(_TEXT),
-        "whereabouts": _or_null(
-            _object(
+        "job": NAME,
+        "task": TEXT,
+        "daemon": FLAG,
+        "state": one_of(JobState),
+        "waiting_for": or_null(one_of(WaitingFor)),
+        "runs": COUNT,
+        "run": or_null(RUN),
+        "outcome": or_null(one_of(Outcome)),
+        "seconds": or_null(SECONDS),
+        "reason": or_null(TEXT),
+        "error": or_null(TEXT),
+        "overdue": FLAG,
+        "outcomes": COUNTS,
+        "attempt": COUNT,
+        "restarts": COUNT,
+        "missed": COUNT,
+        "waits_for": or_null(TEXT),
+        "due_in": or_null(SECONDS),
+        "next_firing": or_null(INSTANT),
+        "failed": FLAG,
+        "marks": list_of(TEXT),
+        "paused": {**FLAG, "description": "Whether its schedule is paused."},
+        "paused_since": or_null({**INSTANT, "description": "Since when; perhaps from an earlier start."}),
+        "held": or_null(text("How a user holds it back and why: `stopped by alice (uid 1000, pid 4242)`.")),
+        "start": {**one_of(StartMode), "description": "Whether it starts by itself, or by a user only."},
+        "within": or_null({**SECONDS, "description": "How long its stop may take; null for no limit."}),
+        "family": text("The name in the declaration: that of the job, or of all its replicas."),
+        "replica": COUNT,
+        "labels": list_of(TEXT),
+        "whereabouts": or_null(
+            record(
                 "The place of its last run, if that executes elsewhere, or did.",
-                {"host": _TEXT, "worker": _TEXT, "pid": {**_COUNT, "description": "0 while it is not known."}},
+                {"host": TEXT, "worker": TEXT, "pid": {**COUNT, "description": "0 while it is not known."}},
             )
         ),
-        "unreachable_since": _or_null({**_INSTANT, "description": "Since when nothing is heard of its run."}),
-        "blocked_until": _or_null(
-            {**_INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
+        "unreachable_since": or_null({**INSTANT, "description": "Since when nothing is heard of its run."}),
+        "blocked_until": or_null(
+            {**INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
         ),
-        "stopping_for": _or_null({**_SECONDS, "description": "Seconds since its run was requested to stop."}),
-        "stop_left": _or_null(
-            {**_SECONDS, "description": "Seconds until the join policy decides about that run; null for no limit."}
+        "stopping_for": or_null({**SECONDS, "description": "Seconds since its run was requested to stop."}),
+        "stop_left": or_null(
+            {**SECONDS, "description": "Seconds until the join policy decides about that run; null for no limit."}
         ),
-        "poll_age": _or_null(_SECONDS),
-        "worst_gap": _or_null(_SECONDS),
-        "wakeable": _FLAG,
-        "would_meet_join": _or_null(_FLAG),
+        "poll_age": or_null(SECONDS),
+        "worst_gap": or_null(SECONDS),
+        "wakeable": FLAG,
+        "would_meet_join": or_null(FLAG),
         "counts": {"type": "object"},
-        "progress": _or_null(
-            _object(
+        "progress": or_null(
+            record(
                 "What the run has reported.",
-                {"done": _or_null(_SECONDS), "total": _or_null(_SECONDS), "unit": _TEXT},
+                {"done": or_null(SECONDS), "total": or_null(SECONDS), "unit": TEXT},
             )
         ),
-        "otherwise": _text("The treatment of a run that outlives its `join`: `exit`, `abandon` or `kill`."),
-        "runner": _text("The runner that executes its runs: `thread`, `process` or that of a plugin."),
-        "process": _or_null(_object("The processes of its run, if it has some.", _PROCESS)),
-        "wrong": {**_FLAG, "description": "Whether a person should look at it."},
+        "otherwise": text("The treatment of a run that outlives its `join`: `exit`, `abandon` or `kill`."),
+        "runner": text("The runner that executes its runs: `thread`, `process` or that of a plugin."),
+        "process": or_null(record("The processes of its run, if it has some.", _PROCESS)),
+        "wrong": {**FLAG, "description": "Whether a person should look at it."},
     },
 )
 
-_PROBLEM = _object(
+_PROBLEM = record(
     "One error or warning about a job file.",
     {
-        "place": _text("`file:line:column`."),
-        "message": _TEXT,
-        "hint": _or_null(_TEXT),
+        "place": text("`file:line:column`."),
+        "message": TEXT,
+        "hint": or_null(TEXT),
         "severity": {"type": "string", "enum": ["error", "warning"]},
-        "job": _or_null(_NAME),
-        "frame": _or_null(_text("The line of the file, with its secrets masked.")),
+        "job": or_null(NAME),
+        "frame": or_null(text("The line of the file, with its secrets masked.")),
     },
 )
 
 _EVENT = {
-    **_object(
+    **record(
         "One event. Further members depend on its name, as the reference of events says.",
         {
-            "seq": _SEQ,
-            "at": _INSTANT,
-            "mono": _or_null(_SECONDS),
-            "event": _one_of(EventName),
-            "job": _NAME,
-            "run": _RUN,
-            "attempt": _COUNT,
+            "seq": SEQ,
+            "at": INSTANT,
+            "mono": or_null(SECONDS),
+            "event": one_of(EventName),
+            "job": NAME,
+            "run": RUN,
+            "attempt": COUNT,
             "reason": _REASON,
-            "outcome": _one_of(Outcome),
-            "seconds": _or_null(_SECONDS),
-            "error": _object("An exception, as text.", {"type": _TEXT, "message": _TEXT, "traceback": _TEXT}),
+            "outcome": one_of(Outcome),
+            "seconds": or_null(SECONDS),
+            "error": record("An exception, as text.", {"type": TEXT, "message": TEXT, "traceback": TEXT}),
         },
         optional=("job", "run", "attempt", "reason", "outcome", "seconds", "error"),
     ),
 }
 
-_HISTORY = _object(
+_HISTORY = record(
     "The history of runs. `queued` rows wait to be written, and `dropped` ones were lost because too many waited.",
     {
         "state": {"type": "string", "enum": ["on", "degraded", "off"]},
-        "reason": _or_null(_text("Why it is degraded.")),
-        "since": _or_null(_INSTANT),
-        "url": _or_null(_text("Where it is, without a password.")),
-        "queued": _COUNT,
-        "dropped": _COUNT,
+        "reason": or_null(text("Why it is degraded.")),
+        "since": or_null(INSTANT),
+        "url": or_null(text("Where it is, without a password.")),
+        "queued": COUNT,
+        "dropped": COUNT,
     },
 )
 
-_RECEIVER = _object(
+_RECEIVER = record(
     "A receiver of notifications.",
     {
-        "name": _text("What it is, such as `webhook example.com`."),
-        "reason": _text("Why the last try to send has failed; empty if it has not."),
-        "sent": {**_COUNT, "description": "Messages that were sent."},
-        "queued": {**_COUNT, "description": "Notifications that wait, or are being sent."},
-        "lost": {**_COUNT, "description": "Notifications that could not be sent."},
+        "name": text("What it is, such as `webhook example.com`."),
+        "reason": text("Why the last try to send has failed; empty if it has not."),
+        "sent": {**COUNT, "description": "Messages that were sent."},
+        "queued": {**COUNT, "description": "Notifications that wait, or are being sent."},
+        "lost": {**COUNT, "description": "Notifications that could not be sent."},
     },
 )
 
-_LINE = _object(
+_LINE = record(
     "One log line.",
-    {"at": _INSTANT, "level": _TEXT, "job": _TEXT, "run": _or_null(_RUN), "text": _TEXT, "seq": _COUNT},
+    {"at": INSTANT, "level": TEXT, "job": TEXT, "run": or_null(RUN), "text": TEXT, "seq": COUNT},
 )
-_GAP = _object(
+_GAP = record(
     "Sent as `event: gap` where events or lines are missing.",
-    {"from": _TEXT, "to": _TEXT, "why": {"type": "string", "enum": ["restart", "lost"]}},
+    {"from": TEXT, "to": TEXT, "why": {"type": "string", "enum": ["restart", "lost"]}},
 )
-_END = _object("Sent as `event: end`, last.", {"start": _START, "seq": _SEQ})
+_END = record("Sent as `event: end`, last.", {"start": START, "seq": SEQ})
 
 SCHEMAS: Mapping[str, Schema] = {
-    "Action": _object(
+    "Action": record(
         "An action that was carried out. `seq` is the number of the last event before it.",
         {
-            "start": _START,
-            "seq": _SEQ,
-            "run": _or_null(_RUN),
+            "start": START,
+            "seq": SEQ,
+            "run": or_null(RUN),
             "job": reference("Status"),
-            "recorded": _RECORDED,
+            "recorded": RECORDED,
         },
     ),
-    "Api": _object("The routes.", {"api": {"const": 1}, "start": _START, "routes": _list(_TEXT)}),
-    "Declaration": _object(
+    "Api": record("The routes.", {"api": {"const": 1}, "start": START, "routes": list_of(TEXT)}),
+    "Declaration": record(
         "The declaration of a job.",
         {
-            "start": _START,
+            "start": START,
             "declaration": {
                 "type": "object",
                 "description": "Its fields, durations in seconds, with `params`; `path` and `line` if it is in a file.",
@@ -233,187 +201,187 @@ SCHEMAS: Mapping[str, Schema] = {
         },
     ),
     "End": _END,
-    "Error": _object(
+    "Error": record(
         "Why a request was refused. `code` is for programs, `near` has names that may be meant.",
-        {"error": _object("The error.", {"code": _TEXT, "message": _TEXT, "near": _list(_TEXT)})},
+        {"error": record("The error.", {"code": TEXT, "message": TEXT, "near": list_of(TEXT)})},
     ),
     "Event": _EVENT,
     "EventStream": {"anyOf": [reference("Event"), reference("Gap"), reference("End")]},
-    "Events": _object(
+    "Events": record(
         "Events. The next page begins after `seq`; `gap`: whether events between were lost.",
-        {"start": _START, "seq": _SEQ, "gap": _FLAG, "events": _list(reference("Event"))},
+        {"start": START, "seq": SEQ, "gap": FLAG, "events": list_of(reference("Event"))},
     ),
     "Gap": _GAP,
-    "Health": _object(
+    "Health": record(
         "Whether the program lives and is ready.",
         {
-            "start": _START,
-            "live": {**_FLAG, "description": "Whether the scheduler's thread is late by ten seconds at most."},
-            "late": {**_SECONDS, "description": "By how many seconds it is late; 0 if it answers in time."},
-            "ready": _FLAG,
-            "text": _text("`ready`, or why it is not."),
-            "missing": _list(_NAME),
+            "start": START,
+            "live": {**FLAG, "description": "Whether the scheduler's thread is late by ten seconds at most."},
+            "late": {**SECONDS, "description": "By how many seconds it is late; 0 if it answers in time."},
+            "ready": FLAG,
+            "text": text("`ready`, or why it is not."),
+            "missing": list_of(NAME),
         },
     ),
-    "InvalidFiles": _object(
+    "InvalidFiles": record(
         "Job files with errors. `text` has them as `taskloom validate` prints them.",
         {
-            "error": _object("The error.", {"code": _TEXT, "message": _TEXT, "near": _list(_TEXT)}),
-            "problems": _list(reference("Problem")),
-            "text": _TEXT,
+            "error": record("The error.", {"code": TEXT, "message": TEXT, "near": list_of(TEXT)}),
+            "problems": list_of(reference("Problem")),
+            "text": TEXT,
         },
     ),
-    "Job": _object("One job.", {"start": _START, "seq": _SEQ, "job": reference("Status")}),
-    "Jobs": _object("The jobs.", {"start": _START, "seq": _SEQ, "jobs": _list(reference("Status"))}),
+    "Job": record("One job.", {"start": START, "seq": SEQ, "job": reference("Status")}),
+    "Jobs": record("The jobs.", {"start": START, "seq": SEQ, "jobs": list_of(reference("Status"))}),
     "Line": _LINE,
     "LogStream": {"anyOf": [reference("Line"), reference("Gap"), reference("End")]},
-    "Logs": _object(
+    "Logs": record(
         "Log lines. From the instant `from` on, all lines are kept.",
-        {"from": _or_null(_INSTANT), "lines": _list(reference("Line"))},
+        {"from": or_null(INSTANT), "lines": list_of(reference("Line"))},
     ),
-    "Runs": _object(
+    "Runs": record(
         "Runs, the oldest first. From the instant `from` on, all of them are kept.",
         {
-            "start": _START,
-            "from": _or_null(_INSTANT),
+            "start": START,
+            "from": or_null(INSTANT),
             "history": {
                 "enum": ["read", "off", "unread", None],
                 "description": "Whether the runs of the history are there; `unread` if it could not be read in time, "
                 "null if they were not asked for.",
             },
-            "runs": _list(
-                _object(
+            "runs": list_of(
+                record(
                     "One run.",
                     {
-                        "start": _START,
-                        "job": _NAME,
-                        "run": _RUN,
-                        "attempt": _COUNT,
-                        "queued": _INSTANT,
-                        "due": _or_null({**_INSTANT, "description": "The instant of the schedule that it starts for."}),
-                        "started": _or_null(_INSTANT),
-                        "ended": _or_null(_INSTANT),
-                        "outcome": _or_null(_one_of(Outcome)),
-                        "seconds": _or_null(_SECONDS),
-                        "error": _or_null(_TEXT),
-                        "reason": _or_null(_TEXT),
+                        "start": START,
+                        "job": NAME,
+                        "run": RUN,
+                        "attempt": COUNT,
+                        "queued": INSTANT,
+                        "due": or_null({**INSTANT, "description": "The instant of the schedule that it starts for."}),
+                        "started": or_null(INSTANT),
+                        "ended": or_null(INSTANT),
+                        "outcome": or_null(one_of(Outcome)),
+                        "seconds": or_null(SECONDS),
+                        "error": or_null(TEXT),
+                        "reason": or_null(TEXT),
                     },
                 )
             ),
         },
     ),
-    "Next": _object(
+    "Next": record(
         "Coming firings.",
         {
-            "firings": _list(
-                _object(
+            "firings": list_of(
+                record(
                     "One firing; `in` is the seconds until then.",
-                    {"job": _NAME, "at": _INSTANT, "in": _SECONDS, "schedule": _TEXT, "paused": _FLAG},
+                    {"job": NAME, "at": INSTANT, "in": SECONDS, "schedule": TEXT, "paused": FLAG},
                 )
             )
         },
     ),
     "OpenApi": {"type": "object", "description": "This document.", "required": ["openapi", "info", "paths"]},
     "Problem": _PROBLEM,
-    "Processes": _object(
+    "Processes": record(
         "The runs that are in processes of their own.",
-        {"processes": _list(_object("One run.", {"job": _NAME, "run": _RUN, "runner": _TEXT, **_PLACE, **_PROCESS}))},
+        {"processes": list_of(record("One run.", {"job": NAME, "run": RUN, "runner": TEXT, **_PLACE, **_PROCESS}))},
     ),
-    "Program": _object(
+    "Program": record(
         "The program.",
         {
-            "name": _TEXT,
-            "label": _or_null(_text("The name that is typed while it is unique.")),
-            "pid": _COUNT,
-            "uid": _COUNT,
-            "version": _TEXT,
-            "python": _TEXT,
-            "start": _START,
-            "since": _INSTANT,
-            "now": {**_INSTANT, "description": "What the clock of the program says."},
-            "paths": _list(_TEXT),
-            "cwd": _TEXT,
-            "command": _list(_TEXT),
+            "name": TEXT,
+            "label": or_null(text("The name that is typed while it is unique.")),
+            "pid": COUNT,
+            "uid": COUNT,
+            "version": TEXT,
+            "python": TEXT,
+            "start": START,
+            "since": INSTANT,
+            "now": {**INSTANT, "description": "What the clock of the program says."},
+            "paths": list_of(TEXT),
+            "cwd": TEXT,
+            "command": list_of(TEXT),
             "state": {"type": "string", "enum": ["running", "stopping", "stopped"]},
-            "stop": _or_null(
-                _object(
+            "stop": or_null(
+                record(
                     "The stop of everything, once it has begun.",
-                    {"reason": _TEXT, "seconds_left": _or_null(_SECONDS), "awaited": _list(_NAME)},
+                    {"reason": TEXT, "seconds_left": or_null(SECONDS), "awaited": list_of(NAME)},
                 )
             ),
-            "jobs": _object("How many jobs.", {"total": _COUNT, "by_state": _COUNTS, "wrong": _COUNT}),
-            "seq": _SEQ,
-            "log": _object(
+            "jobs": record("How many jobs.", {"total": COUNT, "by_state": COUNTS, "wrong": COUNT}),
+            "seq": SEQ,
+            "log": record(
                 "The log lines that it keeps, the folder of its log files, and why they cannot be written.",
-                {"from": _or_null(_INSTANT), "dir": _or_null(_TEXT), "problem": _or_null(_TEXT)},
+                {"from": or_null(INSTANT), "dir": or_null(TEXT), "problem": or_null(TEXT)},
             ),
             "history": _HISTORY,
-            "page": _or_null(
-                _object("The web page, if the program serves it.", {"url": _TEXT, "token_file": _text("A path.")})
+            "page": or_null(
+                record("The web page, if the program serves it.", {"url": TEXT, "token_file": text("A path.")})
             ),
-            "notifications": _list(_RECEIVER),
+            "notifications": list_of(_RECEIVER),
         },
     ),
-    "Reload": _object(
+    "Reload": record(
         "What a reload changes.",
         {
-            "changes": _list(
-                _object("One job.", {"job": _NAME, "action": _one_of(ReloadAction), "fields": _list(_TEXT)})
+            "changes": list_of(
+                record("One job.", {"job": NAME, "action": one_of(ReloadAction), "fields": list_of(TEXT)})
             ),
-            "sum": _TEXT,
-            "warnings": _list(reference("Problem")),
-            "text": _text("The warnings as `taskloom validate` prints them."),
-            "recorded": _RECORDED,
+            "sum": TEXT,
+            "warnings": list_of(reference("Problem")),
+            "text": text("The warnings as `taskloom validate` prints them."),
+            "recorded": RECORDED,
         },
         optional=("recorded",),
     ),
-    "Shutdown": _object(
-        "A stop that was requested.", {"start": _START, "seq": _SEQ, "reason": _TEXT, "recorded": _RECORDED}
+    "Shutdown": record(
+        "A stop that was requested.", {"start": START, "seq": SEQ, "reason": TEXT, "recorded": RECORDED}
     ),
-    "Stacks": _object(
+    "Stacks": record(
         "Where the runs are.",
         {
-            "stacks": _list(
-                _object(
+            "stacks": list_of(
+                record(
                     "One run. `text`: its stack, or the processes of a program; empty if that was not read in time.",
                     {
-                        "job": _NAME,
-                        "run": _RUN,
-                        "where": _or_null(_TEXT),
-                        "poll_age": _or_null(_SECONDS),
-                        "runner": _TEXT,
-                        "pid": _or_null({**_COUNT, "description": "Its main process; null for a run in a thread."}),
+                        "job": NAME,
+                        "run": RUN,
+                        "where": or_null(TEXT),
+                        "poll_age": or_null(SECONDS),
+                        "runner": TEXT,
+                        "pid": or_null({**COUNT, "description": "Its main process; null for a run in a thread."}),
                         **_PLACE,
-                        "text": _TEXT,
+                        "text": TEXT,
                     },
                 )
             )
         },
     ),
     "Status": _STATUS,
-    "StopReport": _object(
+    "StopReport": record(
         "The report of the stop, as `taskloom run -o json` prints it.",
         {
-            "exit_code": _COUNT,
+            "exit_code": COUNT,
             "reason": _REASON,
-            "seconds": _or_null(_SECONDS),
-            "jobs": _list({"type": "object"}),
-            "survivors": _list({"type": "object"}),
-            "killed": _list(_object("A run that the stop killed.", {"job": _NAME, "run": _RUN, "how": _TEXT})),
-            "lost": _list(
-                _object(
+            "seconds": or_null(SECONDS),
+            "jobs": list_of({"type": "object"}),
+            "survivors": list_of({"type": "object"}),
+            "killed": list_of(record("A run that the stop killed.", {"job": NAME, "run": RUN, "how": TEXT})),
+            "lost": list_of(
+                record(
                     "A lost run of which something may still be executing, and the seconds until nothing can be.",
-                    {"job": _NAME, "run": _RUN, "host": _TEXT, "worker": _TEXT, "seconds": _or_null(_SECONDS)},
+                    {"job": NAME, "run": RUN, "host": TEXT, "worker": TEXT, "seconds": or_null(SECONDS)},
                 )
             ),
-            "threads_left": _list({"type": "object"}),
-            "processes_left": _list({"type": "object"}),
+            "threads_left": list_of({"type": "object"}),
+            "processes_left": list_of({"type": "object"}),
         },
         optional=("threads_left", "processes_left"),
     ),
-    "Text": _text("Text in place of JSON."),
-    "Why": _object(
+    "Text": text("Text in place of JSON."),
+    "Why": record(
         "Why a job is, or is not, running: a paragraph, and the facts it was made from.",
-        {"start": _START, "seq": _SEQ, "job": _NAME, "text": _TEXT, "facts": {"type": "object"}},
+        {"start": START, "seq": SEQ, "job": NAME, "text": TEXT, "facts": {"type": "object"}},
     ),
 }

@@ -77,7 +77,7 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         for text in (key, value):
             if isinstance(text, str) and _SURROGATE.search(text):
-                raise _invalid("a text has half of a surrogate pair, which is no character")
+                raise _invalid("a text has half of a surrogate pair, which is not a character")
         if key in data:
             raise _invalid(f"the key {quoted(key)} stands twice")
         data[key] = value

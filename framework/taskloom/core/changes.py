@@ -76,7 +76,7 @@ def _compare(old: JobSpec | None, new: JobSpec) -> Change:
 def _changed_fields(old: JobSpec, new: JobSpec) -> tuple[str, ...]:
     before, after = _values_of(old), _values_of(new)
     try:
-        # Of thousands of jobs most are the same, and this is five times as fast as one field after another.
+        # Most of thousands of jobs are the same, and this is five times as fast as one field after another.
         if before == after:
             return ()
     except Exception:  # noqa: BLE001 - as below

@@ -442,7 +442,7 @@ class Lifecycle:
     def _abandon(self, run: RunRecord) -> None:
         """End the run in the store, and keep it in `runs` because its thread may still be alive."""
         self._store.move(run.job, Decision.ABANDON)
-        # Of an overdue run both were reported before.
+        # If the run is overdue, both were reported before.
         where = run.captured.where if run.captured is not None else ""
         data = NOTHING if run.overdue is not None else {"within": 0.0, "where": where}
         self._store.record_end(run, Outcome.ABANDONED, data)

@@ -48,7 +48,7 @@ class LostRuns:
         exit_late: Callable[[RunRecord], None],
     ) -> None:
         self.runs: dict[str, RunRecord] = {}
-        """By id."""
+        """The lost runs by their ids."""
         self._store = store
         self._stops = stops
         self._follow_ups = follow_ups

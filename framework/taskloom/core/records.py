@@ -123,7 +123,7 @@ class RunRecord:
     whereabouts: Whereabouts | None = None
     is_process_known: bool = False
     unreachable: Moment | None = None
-    # Of a lost run: when what may be left of it has stopped; None if nothing was left.
+    # When all that may be left of a lost run has stopped; None if nothing was left.
     stopped_by: Moment | None = None
     is_urgent: bool = False
     how: How | None = None

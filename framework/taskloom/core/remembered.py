@@ -34,7 +34,7 @@ class Recollection(NamedTuple):
 
     jobs: Mapping[str, RememberedJob] = MappingProxyType({})
     fingerprints: Mapping[str, str] = MappingProxyType({})
-    """Of their present declarations; empty if no history is kept. `job_added` and `reloaded` have them as data."""
+    """The fingerprints of the present declarations; empty without a history. Data of `job_added` and `reloaded`."""
 
 
 NOTHING_REMEMBERED = Recollection()

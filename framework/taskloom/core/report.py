@@ -91,7 +91,7 @@ class JobReport:
     waiting_for: WaitingFor | None
     runs: int
     outcome: Outcome | None
-    """Of the last run; None while it is running or if there was none."""
+    """The outcome of the last run; None while it is running or if there was none."""
     seconds: float
     reason: Reason | None
     error: ErrorInfo | None
@@ -99,7 +99,7 @@ class JobReport:
     run: str | None = None
     outcomes: Mapping[str, int] | None = None
     attempt: int = 0
-    """Of the last run; 0 if there was none."""
+    """The attempt of the last run; 0 if there was none."""
     restarts: int = 0
     """How often its policy restarted it."""
     missed: int = 0
@@ -226,7 +226,7 @@ class StopReport:
     killed: tuple[Killed, ...] = ()
     """The runs that the shutdown ended by TERM or KILL, in the order of their jobs."""
     lost: tuple[Lost, ...] = ()
-    """The lost runs of which something may still be executing; their outcome is known, so they are no survivors."""
+    """The lost runs of which something may still be executing; their outcome is known, so they are not survivors."""
 
     @property
     def is_clean(self) -> bool:

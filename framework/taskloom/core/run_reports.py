@@ -32,7 +32,7 @@ class Whereabouts(NamedTuple):
     worker: str
     """The name of the worker there, as its cluster knows it."""
     pid: int
-    """Of the run's main process on that host; 0 while it is not known."""
+    """The pid of the run's main process on that host; 0 while it is not known."""
 
 
 class RunStarted(NamedTuple):
@@ -113,7 +113,7 @@ class RunEnded(NamedTuple):
     was_requested: bool
     callback_ran: bool
     stopped_by: float = 0.0
-    """Of `How.LOST`: the monotonic second by which whatever is left of the run has stopped. No run of its job begins
+    """For `How.LOST`: the monotonic second by which whatever is left of the run has stopped. No run of its job begins
     before, unless RunReleased comes earlier."""
 
 

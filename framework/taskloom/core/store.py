@@ -33,7 +33,7 @@ class JobStore:
         self.audience = EVERYTHING
         """The events that are made. All others are counted but not made."""
         self.changed: dict[JobRecord, None] | None = None
-        """The jobs whose wait may have changed; None while no one listens to that."""
+        """The jobs whose wait may have changed; None while nothing listens to that."""
         self.dependencies = Dependencies()
         self.version = 0
         """Changes with each declaration."""

@@ -1,6 +1,6 @@
 """Runs that a shutdown reports by name: those that outlived it, those that it killed, and lost ones.
 
-A lost run is no survivor, because its outcome is known; but something of it may still be executing.
+A lost run is not a survivor, because its outcome is known; but something of it may still be executing.
 """
 
 from __future__ import annotations

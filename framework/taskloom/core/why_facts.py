@@ -33,7 +33,7 @@ __all__ = [
     "WhyFacts",
 ]
 
-# Of longer lists of names, these and the number.
+# A longer list of names has its first MOST_NAMES names and their number.
 MOST_NAMES = 20
 
 
@@ -217,7 +217,7 @@ class Blocker:
     """One root cause for which a job does not start."""
 
     path: tuple[Link, ...]
-    """From the condition of the job that is asked about to the one that the root cause keeps unsatisfied."""
+    """The conditions from that of the job that is asked about to the one that the root cause keeps unsatisfied."""
     cause: JobFacts | None
     """The job at the end of the path; None if it is not declared."""
 

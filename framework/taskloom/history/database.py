@@ -161,7 +161,7 @@ class Database:
             self._lock.release()
 
     def leave_behind(self) -> None:
-        """In a forked child: keep all as it is, for the parent. Nothing else may be called there."""
+        """Keep all as it is for the parent. Called in a forked child, where nothing else may be called."""
         _keep_for_ever(self._driver, self._connection)
         if self._wire is not None:
             self._wire.close()  # one of several descriptors of this connection: it stays open

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 ROWS = 500
-"""At most so many rows are read or deleted in one slice."""
+"""The number of rows that one slice reads or deletes at most."""
 FIRING_BYTES = 1500.0  # a run with its three events
 GONE_JOBS = 25  # of one slice: SINGLE_RUNS rows each
 
@@ -77,7 +77,7 @@ class Discarded(NamedTuple):
     folded: int = 0
     """How many of the rows are now part of another one."""
     after: Key | None = None
-    """Of runs: where the next slice goes on; None after the last."""
+    """Where the next slice of runs goes on; None after the last."""
 
 
 def discard(

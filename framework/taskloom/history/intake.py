@@ -74,7 +74,7 @@ class Intake:
         self._wake(True)
 
     def put_row(self, row: Row, done: Done | None = None) -> None:
-        """Take a row that is made elsewhere; without `done` no one waits for its commit."""
+        """Take a row that is made elsewhere; without `done` nothing waits for its commit."""
         self._arrived.append(_Promised(row, done))
         self._wake(done is not None)
 

@@ -103,7 +103,7 @@ def default_target(name: str, folder: str | None = None) -> Target:
 def parse_target(text: str, *, cwd: str | None = None, is_password_allowed: bool = False) -> Target:
     """Return the place that a path or a URL means. Raises BadTarget, whose text shows no password.
 
-    `is_password_allowed`: only where others cannot read it, as everybody can read a command line.
+    `is_password_allowed`: only where other users cannot read it: all users can read a command line.
     """
     if "\0" in text:
         raise BadTarget(_safely_quoted(text), "there is a NUL character in it")

@@ -35,7 +35,7 @@ _ATTEMPTS = 20
 # The locks of this process, by the path of the lock file and by the file. In a forked child they are the parent's.
 _OWN: dict[str | FileId, FileLock] = {}
 
-# Of the application_name PostgreSQL keeps 63 bytes: "taskloom ", the name, a blank and a pid.
+# PostgreSQL keeps 63 bytes of the application_name: "taskloom ", the name, a blank and a pid.
 _LONGEST_NAME = 44
 _SESSION = re.compile(r"taskloom \S+ (\d+)")
 

@@ -39,7 +39,7 @@ def mark_lost(connection: Connection, name: str, start: str) -> Sequence[LostRun
                 reason_text=f"the program was killed (last seen at {local_date_time(alive_at)})",
             )
         )
-        # Of a run that has begun. One that was queued only took no time.
+        # Only for a run that has begun: one that was only queued took no time.
         took = runs.c.ended_at - runs.c.started_at
         connection.execute(
             update(runs)

@@ -78,4 +78,4 @@ class Opened(NamedTuple):
 
     lost: tuple[LostRun, ...]
     remembered: Mapping[str, RememberedJob]
-    """By the name of the job."""
+    """What is remembered of each job, by its name."""

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 
 from taskloom.history import database, tables
 from taskloom.history.alive import is_written
+from taskloom.history.blocks import Block, BlockFold
 from taskloom.history.read_rows import (
     FAILURES,
+    LOST_WITH_PROGRAM,
     ActionEntry,
     JobTotals,
     LogTail,
@@ -23,6 +25,7 @@ from taskloom.history.read_rows import (
     RunEntry,
     RunFilter,
     StartEntry,
+    instant_of,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "open_reader"]
 
-# Of the variables in one statement SQLite allows 32,766.
+# SQLite allows 32,766 variables in one statement.
 _MOST_NAMES = 10_000
 # Columns that no table shows.
 _LONG = ("error_traceback", "stuck_stack")
+# All that a timeline needs. A million rows are read for it, so they are not made into records.
+_OF_BLOCKS = ("job", "start", "run", "queued_at", "started_at", "ended_at", "outcome", "instant", "folded")
 _BRIEF = (
     *("name", "start", "run", "job", "attempt", "instant", "queued_at", "started_at", "ended_at", "seconds"),
     *("outcome", "reason_kind", "reason_text", "error_type", "error_message"),
@@ -117,6 +122,20 @@ class Reader:
             _reader_of_runs(wanted), selected.where(*self._conditions(wanted)), self._latest_first(), most
         )
         return page._replace(rows=self._with_made_up(page.rows))
+
+    def blocks(self, wanted: RunFilter, *, until: float | None, every: float, most: int) -> list[Block]:
+        """Return the runs that ended before `until`, None for all that have, close ones together; see `blocks`."""
+        table = tables.runs
+        conditions = self._conditions(wanted._replace(since=None))
+        if wanted.since is not None:  # a run that began before may end after
+            conditions.append(sa.or_(table.c.queued_at >= wanted.since, table.c.ended_at >= wanted.since))
+        selected = self._select(table, only=_OF_BLOCKS).where(*conditions).order_by(table.c.queued_at)
+        fold = BlockFold(every)
+        for row in self._connection.execute(selected).mappings():
+            block = _block_of(dict(row), wanted.killed)
+            if block is not None and (until is None or block.end < until):
+                fold.add(block)
+        return fold.blocks(most)
 
     def brief_runs(self, wanted: RunFilter, most: int) -> Page:
         """Return the last runs with what a timeline shows of them; the rest of each entry is empty."""
@@ -262,3 +281,19 @@ def _reader_of_runs(wanted: RunFilter) -> Callable[[Mapping[str, Any]], RunEntry
         return run if run.outcome or run.start not in killed else run.as_lost(killed[run.start])
 
     return read
+
+
+def _block_of(row: Mapping[str, Any], killed: Mapping[str, float | None]) -> Block | None:
+    """Return a run as a block; None if it is executing, or if its row is damaged."""
+    job, start, run, outcome, count = row["job"], row["start"], row["run"], row["outcome"], row["folded"]
+    end, due = instant_of(row["ended_at"]), instant_of(row["instant"])
+    if not outcome and start in killed:
+        outcome, end = LOST_WITH_PROGRAM, killed[start]
+    begin = instant_of(row["started_at"]) or instant_of(row["queued_at"])
+    if not (isinstance(job, str) and isinstance(run, str) and isinstance(start, str) and isinstance(outcome, str)):
+        return None
+    if begin is None or end is None:
+        return None
+    runs = count if isinstance(count, int) and count > 1 else 1
+    # The instant of a folded row is that of its first run: it began late or not, and that is still true.
+    return Block(job, start, run, begin, max(begin, end), outcome, due, runs, runs if outcome in FAILURES else 0)

@@ -50,7 +50,7 @@ REFOLD_SECONDS = 86400.0
 MIN_SLICE_BYTES, MAX_SLICE_BYTES = 64 * 1024.0, 1024 * 1024.0
 
 PRESSED, RELIEVED = 15 / 16, 14 / 16
-"""Of the room for rows: when rows have to go, and when enough have gone."""
+"""Parts of the room for rows: rows are deleted above the first, until no more than the second is used."""
 
 
 class Room(enum.Enum):

@@ -49,7 +49,7 @@ def weight(table: Table, dialect: str) -> ColumnElement[float]:
     """Return about how many bytes one row of this table takes."""
     if dialect == "postgresql":
         return literal_column(f"pg_column_size({table.name}.*)", Float) + literal(ROW_BYTES)
-    # Of text `length` counts characters; of a blob it is known without reading it.
+    # `length` counts the characters of a text. That of a blob is known without reading it.
     texts = [column for column in table.columns if isinstance(column.type, AnyText | Json)]
     lengths: list[ColumnElement[Any]] = [func.coalesce(func.length(cast(column, LargeBinary)), 0) for column in texts]
     return sum(lengths, start=literal(ROW_BYTES))

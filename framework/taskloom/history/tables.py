@@ -52,7 +52,7 @@ REVISIONS = ("0001", "0002", "0003")
 """Every revision that this version can read or bring up to date, oldest first."""
 HEAD = REVISIONS[-1]
 SCHEMA = "taskloom"
-"""Of PostgreSQL. The tables of other programs, and their `alembic_version`, may be in the same database."""
+"""The schema in PostgreSQL. The tables of other programs, and their `alembic_version`, may be in the same database."""
 
 
 class AnyText(TypeDecorator[str]):

@@ -30,7 +30,7 @@ from taskloom.text import error_text, first_of, plural
 
 __all__ = ["Ending", "Sources", "Storage", "Writer"]
 
-# Of one transaction.
+# The most that one transaction writes.
 MOST_ROWS, MOST_BYTES = 1_000, 4 * 1024 * 1024
 # Seconds between two rows that say that the program is alive: while a run is alive, and while none is.
 BUSY_BEAT, IDLE_BEAT = 5.0, 60.0

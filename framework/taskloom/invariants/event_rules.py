@@ -313,7 +313,7 @@ class EventRules:
         self.paused.add(fact.job or "")
 
     def _resumed(self, fact: Fact) -> None:
-        """Of a job that was paused, or that a user had stopped, which no event of its own shows."""
+        """Check a resume: of a job that was paused, or that a user had stopped, which no event shows."""
         self._check_hold(fact)
         self.paused.discard(fact.job or "")
 

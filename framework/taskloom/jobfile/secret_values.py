@@ -23,7 +23,7 @@ __all__ = ["is_program", "secrets_of", "without_values"]
 _SHORTEST = 4
 # Keys and certificates, the usual secrets of several lines, are shorter.
 _LONGEST_OF_LINES = 64 * 1024
-# Of ten thousand jobs, most params are no more than these.
+# Most params of ten thousand jobs have one of these types.
 _PLAIN = frozenset({int, float, bool, type(None)})
 
 

@@ -31,7 +31,7 @@ _KEYS = (KEY, "defaults", "jobs")
 # `tasks` is near to it, too, but never meant.
 _SHORTEST_NEAR_KEY = len(KEY) - 1
 _TASK = ("task",)
-# Of more keys than these, only the first ones are compared with `jobs`: a comparison takes some 20 microseconds.
+# Only this number of keys is compared with `jobs`: a comparison takes some 20 microseconds.
 _MOST_COMPARED = 1000
 _NO_JOBS = "cannot find 'jobs'; a job file contains its jobs under that key"
 # A file that cannot be read to its end is one of jobs if a line of it says so.

@@ -6,6 +6,7 @@ of it stays behind; the leader is collected only after that, since its number mu
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -19,11 +20,13 @@ from taskloom.text import duration, printable
 
 __all__ = ["CommandTransport"]
 
-# Of standard error, for the reason of a failure.
+# The characters of standard error that the reason of a failure shows.
 _MOST_ERROR = 300
 _READ_BYTES = 64 << 10
 # Killed processes end at once, unless they wait for a device; then the init or systemd collects them.
 _KILL_SECONDS = 1.0
+# Without these, another try may succeed: such as EAGAIN, for lack of processes.
+_FINAL = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOEXEC, errno.ELOOP})
 _ABORTED = "the program is ending"
 
 
@@ -85,7 +88,7 @@ class CommandTransport:
                 )
                 return self._process
         except OSError as error:
-            is_final = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
+            is_final = error.errno in _FINAL
             raise NotSent(f"cannot start it: {(error.strerror or str(error)).lower()}", is_final=is_final) from None
         finally:
             os.close(given)
@@ -105,12 +108,13 @@ class CommandTransport:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the group. The leader was not collected, so its number is that of no other group."""
+    """Kill the group, and the leader, which may have left it. It was not collected: its number means no other one."""
     if process.returncode is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        for kill in (os.killpg, os.kill):
+            try:
+                kill(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
 
 
 def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[bool, bytes]:
@@ -138,7 +142,8 @@ def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[bool, bytes]:
                 if not read:
                     poll.unregister(errors.fileno())
                     errors = None
-            elif ended in ready:
+            # Not after the end of the error stream: a process that is left behind may write to it for ever.
+            if ended in ready:
                 return True, tail
         return False, tail
     finally:

@@ -14,7 +14,7 @@ __all__ = ["Sender", "message_of", "test_message"]
 
 FORMAT = 1
 """Grows when a member changes its meaning; new members may come at any time."""
-# Of the entries, in the text of the whole message.
+# The text of a whole message names this number of entries.
 _MOST_LINES = 5
 
 

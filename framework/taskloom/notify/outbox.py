@@ -12,7 +12,7 @@ from enum import Enum
 from taskloom.jobfile.fields.notify import Kind
 from taskloom.notify.troubles import Notice
 
-__all__ = ["GATHER_SECONDS", "MOST_ENTRIES", "RETRY_SECONDS", "Batch", "Outbox"]
+__all__ = ["GATHER_SECONDS", "MOST_ENTRIES", "MOST_RETRY_AFTER", "RETRY_SECONDS", "Batch", "Outbox"]
 
 # Jobs that fail for one cause fail together: they are one message.
 GATHER_SECONDS = 0.5
@@ -20,6 +20,8 @@ MOST_ENTRIES = 20
 """About 100 KiB of JSON, if each has a traceback."""
 RETRY_SECONDS = (2.0, 8.0, 32.0, 60.0)
 """Seconds between the tries of one message; after the last one it is lost. A restart of an endpoint takes less."""
+MOST_RETRY_AFTER = 300.0
+"""Seconds for which a receiver can put a try off. Meanwhile no other message is sent to it."""
 
 
 class Batch:
@@ -122,8 +124,11 @@ class Outbox:
         self._current = None
         self.sent += 1
 
-    def fail(self, now: float, *, is_final: bool) -> bool:
-        """Record that the batch was not sent; return whether it is lost. `is_final`: another try would fail as well."""
+    def fail(self, now: float, *, is_final: bool, retry_after: float = 0.0) -> bool:
+        """Record that the batch was not sent; return whether it is lost.
+
+        `is_final`: another try would fail as well. `retry_after`: the seconds that the receiver wants to be left alone.
+        """
         current = self._current
         if current is None:
             return False
@@ -132,5 +137,5 @@ class Outbox:
             self.lost += current.count
             self._current = None
         else:
-            self._retry_at = now + RETRY_SECONDS[current.tries - 1]
+            self._retry_at = now + max(RETRY_SECONDS[current.tries - 1], min(retry_after, MOST_RETRY_AFTER))
         return is_last

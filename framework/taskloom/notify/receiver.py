@@ -170,7 +170,7 @@ class Receiver:
             number, body = message_of(batch, around.sender, around.labels(), around.mask_data)
             self._transport.send(number, body, until if end is None else min(until, end))
         except NotSent as error:
-            self._not_sent(str(around.mask_data(str(error))), is_final=error.is_final)
+            self._not_sent(str(around.mask_data(str(error))), is_final=error.is_final, retry_after=error.retry_after)
         else:
             with self._guard:
                 self._outbox.succeed()
@@ -178,9 +178,10 @@ class Receiver:
                 self._reason = ""
                 around.log(f"notifications reach {self.name} again", "INFO")
 
-    def _not_sent(self, reason: str, *, is_final: bool) -> None:
+    def _not_sent(self, reason: str, *, is_final: bool, retry_after: float = 0.0) -> None:
         with self._guard:
-            is_lost = self._outbox.fail(self._around.clock.now().mono, is_final=is_final)
+            now = self._around.clock.now().mono
+            is_lost = self._outbox.fail(now, is_final=is_final, retry_after=retry_after)
             lost = self._outbox.lost
         is_first, self._reason = not self._reason, reason
         if is_first:

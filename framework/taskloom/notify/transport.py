@@ -10,10 +10,12 @@ __all__ = ["NotSent", "Transport"]
 class NotSent(Exception):
     """A try to send a message has failed. The text says why, without a secret of the settings."""
 
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+    def __init__(self, reason: str, *, is_final: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.is_final = is_final
         """Whether another try would fail as well."""
+        self.retry_after = retry_after
+        """For how many seconds the receiver does not want another try; 0 if it has not said so."""
 
 
 class Transport(Protocol):

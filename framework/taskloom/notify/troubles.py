@@ -23,7 +23,7 @@ from taskloom.text import duration, measured
 
 __all__ = ["Notice", "Troubles"]
 
-# Of the traceback of an error; the log has all of it.
+# The characters of a traceback that are sent; the log has all of it.
 _MOST_TRACEBACK = 4000
 
 _FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.START_FAILED, Outcome.LOST})
@@ -48,7 +48,7 @@ class Notice(NamedTuple):
     job: str | None = None
     """None if it is about the whole program."""
     after: tuple[Kind, ...] = ()
-    """Of `recovered`: the troubles that are over."""
+    """The troubles that are over, if this is `recovered`."""
     event: Mapping[str, Any] | None = None
     """The event as JSON data, with a shorter traceback."""
 
@@ -68,7 +68,7 @@ class _Trouble:
 
 
 class Troubles:
-    """The troubles of all jobs. `wanted`: the kinds that the receiver has; others are no trouble.
+    """The troubles of all jobs. `wanted`: the kinds that the receiver has; others are not troubles.
 
     Times are monotonic seconds, those of the notices seconds since the epoch.
     """

@@ -22,11 +22,13 @@ from taskloom.text import duration, printable
 __all__ = ["SIGNATURE", "TIMESTAMP", "WebhookTransport", "sign"]
 
 TIMESTAMP, SIGNATURE = "Taskloom-Timestamp", "Taskloom-Signature"
-# Of the head of a reply. More is no answer to a webhook.
+# The head of a reply has no more bytes than these: otherwise it is not an answer to a webhook.
 _MOST_HEAD = 64 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _LOCATION = re.compile(rb"\r?\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)
-# Of those that a client has caused, these may be over soon: a timeout, too early, too many requests.
+# The other form, a date, is left out: the clocks of the two may differ.
+_RETRY_AFTER = re.compile(rb"\r?\nretry-after:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
+# The errors of a client that may be over soon: a timeout, too early, too many requests.
 _TEMPORARY = frozenset({408, 425, 429})
 _ABORTED = "the program is ending"
 
@@ -78,7 +80,7 @@ class WebhookTransport:
         sock = self._sock
         if sock is not None:
             try:
-                # Of the plain socket: that of TLS would send its own goodbye, and wait.
+                # The method of the plain socket: that of TLS would send its own goodbye, and wait.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 pass  # not connected yet, or closed by its own thread
@@ -122,11 +124,14 @@ class WebhookTransport:
 
     def _connect(self, until: float) -> socket.socket:
         last: OSError = OSError("the host has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        for index, (family, kind, protocol, _, address) in enumerate(found):
+            # Each address gets its share: with broken IPv6, the first one may never answer.
+            share = _left(until) / (len(found) - index)
             sock = socket.socket(family, kind, protocol)
             try:
                 self._watch(sock)
-                sock.settimeout(_left(until))
+                sock.settimeout(share)
                 sock.connect(address)
                 return sock
             except OSError as error:
@@ -183,7 +188,9 @@ def _check(head: bytes) -> None:
         where = _LOCATION.search(head)
         host = printable(urlsplit(where[1].decode("latin-1")).netloc) if where is not None else ""
         raise NotSent(f"{words}: a redirect{host and f' to {host}'}, which is not followed", is_final=True)
-    raise NotSent(words, is_final=400 <= status < 500 and status not in _TEMPORARY)
+    is_final = 400 <= status < 500 and status not in _TEMPORARY
+    after = None if is_final else _RETRY_AFTER.search(head)
+    raise NotSent(words, is_final=is_final, retry_after=float(after[1]) if after is not None else 0.0)
 
 
 def _words(error: Exception) -> str:

@@ -104,7 +104,7 @@ class EventFile:
         self._descriptor = os.open(self._place, flags, 0o644)
         status = os.fstat(self._descriptor)
         self._file = (status.st_dev, status.st_ino)
-        # Others, such as a terminal or a pipe of `/dev/fd`, are no files that could be moved.
+        # Others, such as a terminal or a pipe of `/dev/fd`, are not files that could be moved.
         self._may_move = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
 
     def _follow_path(self) -> None:

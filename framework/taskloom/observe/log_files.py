@@ -32,7 +32,7 @@ QUEUE_BYTES = 4 * 1024 * 1024
 # Kept for files that have little in the queue: a job that floods its log pushes out no lines of the others.
 RESERVE_BYTES = 1024 * 1024
 LITTLE_BYTES = 16 * 1024
-# Of a file that cannot be written, so that it leaves room for the others.
+# The limit for a file that cannot be written: it leaves room for the others.
 BACKLOG_BYTES = 256 * 1024
 # Lines that come within this time are written together: a file is opened once for all of them.
 GATHER_SECONDS = 0.05

@@ -111,7 +111,7 @@ class LogGuard:
         if isinstance(logger, guarded):
             return  # another program in this process guards it too; the last one counts
         self._classes[logger] = type(logger)
-        # Of its own class, which another package may have made.
+        # Derived from its own class, which another package may have made.
         logger.__class__ = type(guarded.__name__, (guarded, type(logger)), {})
 
     def _check_root(self) -> Iterator[str]:

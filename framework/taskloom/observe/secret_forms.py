@@ -15,7 +15,7 @@ __all__ = ["LEAST_CHARACTERS", "forms_of"]
 LEAST_CHARACTERS = 4
 # A line of a secret of several lines, such as a key: shorter ones may be any word.
 _LEAST_OF_LINE = 8
-# A longer text is no password or key. All forms of all lines of a megabyte would take ten seconds and half a gigabyte.
+# Longer texts are not passwords or keys. All forms of the lines of a megabyte take ten seconds and half a gigabyte.
 _MOST_OF_ALL_FORMS = 64 * 1024
 _HEX = re.compile(r"%[0-9A-F]{2}")
 

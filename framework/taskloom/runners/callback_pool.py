@@ -19,7 +19,7 @@ from taskloom.clock import mono
 from taskloom.core.endings import ErrorInfo
 from taskloom.core.run_reports import CallbackFailed
 from taskloom.runners.error_info import describe
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 from taskloom.sync.latch import Latch
 from taskloom.text import plural
 

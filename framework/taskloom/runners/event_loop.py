@@ -181,7 +181,7 @@ class _LoopRun:
         while isinstance(awaited, asyncio.Task) and awaited not in seen:
             seen.add(awaited)
             lines += coroutine_lines(awaited.get_coro())
-            # What the task awaits. It is no public attribute, so it may be missing in another implementation.
+            # What the task awaits. It is not a public attribute, so it may be missing in another implementation.
             awaited = getattr(awaited, "_fut_waiter", None)
         return lines
 

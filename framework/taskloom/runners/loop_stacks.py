@@ -1,6 +1,6 @@
 """Where the run of a coroutine currently is. A coroutine that awaits is on no thread's stack.
 
-Nothing here imports asyncio: `taskloom.runners.stacks` reads the stacks of all runs, and most are no coroutines.
+Nothing here imports asyncio: `taskloom.runners.stacks` reads the stacks of all runs, and most are not coroutines.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class ThreadCache:
         self._queue: deque[Work] = deque()
         # An ordered set: the thread that fell asleep last is at the end.
         self._sleeping: dict[_CachedThread, None] = {}
-        # Threads without work, minus queued work: so many pieces can be started without a new thread.
+        # Threads without work, minus queued work: the number of pieces that can be started without a new thread.
         self._unassigned = 0
         self._is_closed = False
 

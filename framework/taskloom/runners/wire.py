@@ -59,7 +59,7 @@ _LONGEST_TEXTS = (64 * 1024, 4 * 1024, 256)
 def encode(message: Down | Up) -> bytes:
     """Return the line of a message, with its end.
 
-    Raises ValueError if the params of a Spec are no JSON data or make the line too long. In all other messages texts
+    Raises ValueError if the params of a Spec are not JSON data or make the line too long. In all other messages texts
     that are too long are cut.
     """
     data = _TO_DATA[type(message)](message)
@@ -83,7 +83,7 @@ def _line(data: dict[str, Any]) -> bytes:
     except RecursionError:
         raise ValueError("the data is nested too deeply") from None
     except TypeError as error:
-        raise ValueError(f"it is no JSON data: {error}") from None
+        raise ValueError(f"it is not JSON data: {error}") from None
 
 
 def _cut(data: Any, longest: int) -> Any:
@@ -155,7 +155,7 @@ def _decode(line: bytes, known: Mapping[str, Callable[[dict[str, Any]], Any]]) -
     name = next(iter(data), None)
     read = known.get(name) if name is not None else None
     if read is None:
-        raise ProtocolError(f"it sent {quoted(name)}, which is no message" if data else "it sent an empty object")
+        raise ProtocolError(f"it sent {quoted(name)}, which is not a message" if data else "it sent an empty object")
     return read(data)
 
 

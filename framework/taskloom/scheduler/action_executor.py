@@ -9,65 +9,41 @@ threads, which report by message.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from taskloom.clock import Clock, mono
 from taskloom.core import actions
 from taskloom.core.events import EVERYTHING, FAILURES, NO_EVENTS, NOTHING, Event, EventName
-from taskloom.core.inputs import Input, InstantRecorded, RunEnded, RunStartFailed, StackCaptured
+from taskloom.core.inputs import InstantRecorded
 from taskloom.core.lifecycle import Lifecycle
-from taskloom.core.model import ErrorInfo, How
+from taskloom.core.model import JobSpec
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
-from taskloom.errors import TaskNotFound
-from taskloom.runners import Runner, RunOrder, Stack
+from taskloom.runners import Runner
 from taskloom.runners.callback_pool import CallbackPool
-from taskloom.runners.error_info import describe
 from taskloom.scheduler.cancel_waves import CancelWaves
+from taskloom.scheduler.capture_requests import CaptureRequests
 from taskloom.scheduler.failure_log import FailureLog
 from taskloom.scheduler.heartbeats import HeartbeatMonitor
 from taskloom.scheduler.live_run import LiveRun, run_gauges
 from taskloom.scheduler.memory import Memory
+from taskloom.scheduler.messages import Messages
+from taskloom.scheduler.run_starts import RunStarts, StartReturned
 from taskloom.scheduler.stack_captures import Capture, StackReader, never_blocks, reads_at_once
 from taskloom.scheduler.stop_progress import log_not_terminated, log_stop_progress
 from taskloom.scheduler.subscribers import EventSink, Listener
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 from taskloom.sync.gate import Gate
 from taskloom.sync.latch import Latch
-from taskloom.text import kind_of, message_of
 
-__all__ = ["ActionExecutor", "Messages", "StartReturned"]
+__all__ = ["ActionExecutor"]
 
 # A stop waits this long for a listener to deliver the last events; a stuck listener delays it no longer.
 FLUSH_SECONDS = 0.2
 # A stop waits this long for `on_stopping` before it cancels the first run: enough to write to a pipe.
 HOOK_SECONDS = 0.1
-# Of most of these no report comes any more. The threads that still bring one are starting right now.
-MOST_REFUSED = 1000
-
-
-class StartReturned:
-    """A runner that may block has started the run, or failed to: `error`. Reported by a helper thread."""
-
-    __slots__ = ("error", "run")
-
-    def __init__(self, run: LiveRun, error: ErrorInfo | None) -> None:
-        self.run = run
-        self.error = error
-
-
-class Messages(Protocol):
-    """How the executing side reports to the core."""
-
-    def post(self, message: Any) -> None:
-        """Queue a report; never blocks, any thread may call it."""
-
-    def process(self, message: Input) -> None:
-        """Hand a report to the core now, before the queued messages. Only for use by a handler."""
-
-    def record_bug(self, error: BaseException) -> None:
-        """Keep the error if it is the first breach of Taskloom's own rules."""
 
 
 class ActionExecutor:
@@ -97,8 +73,6 @@ class ActionExecutor:
         """The latest run of each job, ended or not."""
         self.released: deque[LiveRun] = deque()
         """Released runs, oldest first; the leading ones whose threads are gone are dropped at each release."""
-        self.refused: dict[str, None] = {}
-        """The latest runs that were ended without their runner; what it still reports about them is dropped."""
         self.listeners: dict[Listener, None] = {}
         """An ordered set. Only the scheduler adds a listener; any thread removes one, with one call."""
         self.log = log
@@ -111,10 +85,6 @@ class ActionExecutor:
         self.helpers = CallbackPool(messages.post)
         self.cancel_waves = CancelWaves(self.callbacks, wake_scheduler)
         self.stacks = StackReader(self.helpers)
-        self.pending_captures: list[str] = []
-        """The ids of runs whose stacks are still to be captured."""
-        self.captures: list[Capture] = []
-        """Captures that helpers are working on."""
         self._messages = messages
         self._core = core
         self._clock = clock
@@ -128,17 +98,32 @@ class ActionExecutor:
         self._is_prepared = False
         for name, runner in runners.items():
             self.add_runner(name, runner)
+        self.captures = CaptureRequests(
+            self.live, self.stacks, messages, clock=clock, gate=gate, mark_changed=self._mark_changed
+        )
+        self.starts = RunStarts(
+            messages,
+            core,
+            live=self.live,
+            last=self.last,
+            runners=self._runners,
+            helpers=self.helpers,
+            prepare=self.prepare,
+            clock=clock,
+            gate=gate,
+            heartbeats=heartbeats,
+        )
         self.default_audience = EVERYTHING if on_stopping is not None else FAILURES if log is not None else NO_EVENTS
         """For whom events are made while there is no listener."""
         self.handlers: dict[type, Callable[[Any], object]] = {
             Event: self._publish,
             Wait: self._publish_wait,
-            actions.StartRun: self._start_run,
+            actions.StartRun: self.starts.start,
             actions.CancelRun: self._cancel_run,
             actions.MarkUrgent: self._mark_urgent,
             actions.TerminateRun: lambda action: self.call_handle(action.run, "terminate"),
             actions.KillRun: lambda action: self.call_handle(action.run, "kill"),
-            actions.CaptureStack: lambda action: self.pending_captures.append(action.run),
+            actions.CaptureStack: lambda action: self.captures.requested.append(action.run),
             actions.ReportStopProgress: self._report_stop_progress,
             actions.ReleaseRun: self._release_run,
             actions.ApplySpec: self._apply_spec,
@@ -148,8 +133,8 @@ class ActionExecutor:
         }
         """For each type of action, and for events, the method that carries it out."""
         self.reports: dict[type, Callable[[Any], object]] = {
-            StartReturned: self._start_returned,
-            Capture: self.finish_capture,
+            StartReturned: self.starts.returned,
+            Capture: self.captures.finish,
         }
         """For each type of message that is not for the core, the method that takes it."""
 
@@ -180,6 +165,18 @@ class ActionExecutor:
             runner.record_bug = self._messages.record_bug
         self._runners.setdefault(name, runner)
 
+    def retain_options(self, specs: Sequence[JobSpec]) -> None:
+        """Let the runners release what no declared job needs any more; any thread may call it, after a reload."""
+        for name, runner in list(self._runners.items()):
+            retain = getattr(runner, "retain", None)
+            if retain is None:
+                continue
+            options = [spec.runner.options for spec in specs if spec.runner.name == name]
+            if never_blocks(runner):
+                retain(options)
+            else:
+                self.helpers.submit("", [CancelCallback(partial(retain, options), "retain")])
+
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on, and each Wait if it takes them."""
         self.listeners[listener] = None
@@ -195,46 +192,6 @@ class ActionExecutor:
     def call_after_samples(self, callback: Callable[[], object]) -> None:
         """Call `callback` after each sample of the poll ages, on the thread that samples."""
         self._heartbeats.on_sample = callback
-
-    # -- deferred until all queued actions are carried out
-
-    def begin_captures(self) -> None:
-        """Read where the requested runs are: all requested stacks at once."""
-        names, self.pending_captures = self.pending_captures, []
-        try:
-            runs = [self.live[name] for name in names if name in self.live]
-            capture = self.stacks.begin(runs, self._messages.post)
-        except Exception as error:  # noqa: BLE001 - a bug; the stop waits for each answer
-            self._messages.record_bug(error)
-            capture = Capture([], {})
-        capture.runs = names  # every name, even without a stack
-        self.captures.append(capture)
-
-    def finish_capture(self, capture: Capture) -> None:
-        """Tell the core what is known of these stacks: the helper is done, or its time is over."""
-        if capture not in self.captures:
-            return  # reported already, without the helper
-        self.captures.remove(capture)
-        if capture.error is not None:
-            self._messages.record_bug(capture.error)
-        # Those runs are over, and their reports will be processed before long: they are not overdue any more.
-        ended = [] if capture.is_repeated else [name for name in capture.runs if name in self._gate.ended]
-        if ended:
-            self.captures.append(capture.part(ended))
-        now = self._clock.now().mono
-        for name in capture.runs:
-            if name in ended:
-                continue
-            where, text = capture.stacks.get(name, Stack("", ""))
-            run = self.live.get(name)
-            age, callbacks = (run.poll_age(now), run.unfinished_callbacks()) if run is not None else (None, ())
-            self._messages.process(StackCaptured(name, where, text, age, callbacks))
-        self._mark_changed()
-
-    def finish_captures_due(self, now: float) -> None:
-        """Report what is known of the stacks whose helper has not come back by the monotonic second `now`."""
-        for capture in [capture for capture in self.captures if now >= capture.until]:
-            self.finish_capture(capture)
 
     # -- for callers' threads
 
@@ -309,91 +266,11 @@ class ActionExecutor:
         self.helpers.submit("", [CancelCallback(call, "on_stopping")])
         is_over.wait(HOOK_SECONDS)
 
-    def _start_run(self, action: actions.StartRun) -> None:
-        spec = action.spec
-        before = self.live.get(action.run)
-        if before is not None:
-            # An error of ours has struck the first attempt. The run may have begun; then it reports its own end.
-            self._start_failed(before, ErrorInfo("MemoryError", "the start was interrupted", "MemoryError\n"))
-            return
-        previous = self.last.get(spec.name)
-        order = RunOrder.of(action, previous.token if previous is not None else None)
-        run = LiveRun(self._core.runs[action.run], order, self._heartbeats, self._gate)
-        self.last[spec.name] = self.live[action.run] = run
-        if self._gate.is_closed:
-            self._end_unentered(run)
-            return
-        try:
-            self.prepare()
-            name = spec.runner.name
-            if name not in self._runners:
-                raise TaskNotFound(name, self._runners, kind="runner")
-            run.prepare(self._clock.now())
-            self._start(run, self._runners[name])
-        except Exception as error:  # noqa: BLE001 - any error of a runner ends this run and no other
-            # Without its traceback: that quotes source lines, and no file is read on this thread.
-            kind, text = kind_of(error), message_of(error)
-            self._start_failed(run, ErrorInfo(kind, text, f"{kind}: {text}\n"))
-
-    def _start(self, run: LiveRun, runner: Runner) -> None:
-        post = self._messages.post
-        if never_blocks(runner):
-            run.start(runner, post)
-            run.watch(self._heartbeats)
-            return
-        run.decided = Latch()
-
-        def start() -> None:
-            error: ErrorInfo | None = None
-            try:
-                run.start(runner, post)
-            except BaseException as raised:  # noqa: BLE001 - the runner is foreign code
-                error = describe(raised)
-            finally:
-                post(StartReturned(run, error))
-
-        self.helpers.submit("", [CancelCallback(start, "start")])
-
-    def _start_returned(self, returned: StartReturned) -> None:
-        run = returned.run
-        try:
-            if returned.error is not None:
-                self._start_failed(run, returned.error)
-            else:
-                run.watch(self._heartbeats)
-        finally:
-            if run.decided is not None:
-                run.decided.open()
-
-    def _start_failed(self, run: LiveRun, error: ErrorInfo) -> None:
-        """End a run whose runner has raised, unless it has entered the body after all: then it reports its own end."""
-        if run.id not in self.refused and run.token.forbid_entry():
-            self._refuse(run)
-            self._messages.process(RunStartFailed(run.id, error))
-
-    def _refuse(self, run: LiveRun) -> None:
-        """Drop what the runner still reports about a run that we end without it."""
-        self.refused[run.id] = None
-        if len(self.refused) > MOST_REFUSED:
-            del self.refused[next(iter(self.refused))]
-
     def _cancel_run(self, action: actions.CancelRun) -> None:
         run = self.live[action.run]
         self.cancel_waves.add(run, action.reason)
-        is_starting = run.decided is not None and not run.decided.is_open
-        if is_starting and run.token.forbid_entry():
-            # Its runner may block for long, and the stop does not wait for that.
-            self._refuse(run)
-            self._messages.process(RunEnded(run.id, How.NOT_ENTERED, None, True, False))
-            if run.decided is not None:
-                run.decided.open()  # a caller may be waiting for the start
-
-    def _end_unentered(self, run: LiveRun) -> None:
-        """End a run that was queued before the stop and is not started any more."""
-        stop = self._gate.stop
-        if stop is not None:
-            run.token.request(stop.reason)
-        self._messages.process(RunEnded(run.id, How.NOT_ENTERED, None, True, False))
+        if run.decided is not None and not run.decided.is_open:
+            self.starts.give_up(run)
 
     def _mark_urgent(self, action: actions.MarkUrgent) -> None:
         self.live[action.run].token.urgent = True

@@ -23,7 +23,7 @@ class Call:
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_answered = False
-        # The scheduler thread or the caller takes the only entry: whoever does decides whether the commands happen.
+        # The scheduler thread or the caller takes the only entry. The one that takes it decides if the commands happen.
         self._claim = [None]
         self._is_claimed = False
         self._released = allocate_lock()

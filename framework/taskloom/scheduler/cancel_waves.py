@@ -17,7 +17,7 @@ from taskloom.clock import mono
 from taskloom.core.model import Reason
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.live_run import LiveRun
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 
 __all__ = ["REPORT_SECONDS", "CancelWaves"]
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from taskloom.clock import Clock, MonotonicClock, mono
-from taskloom.core.changes import Change, Plan, make_plan
+from taskloom.core.changes import Change
 from taskloom.core.events import Event
-from taskloom.core.inputs import AddJobs, HurryShutdown, Reload, Shutdown, StartAll
+from taskloom.core.inputs import HurryShutdown, Reload, Shutdown, StartAll
 from taskloom.core.model import JobSpec, Phase, Reason, ReasonKind
 from taskloom.core.policies import STOP_WITHIN_SECONDS
-from taskloom.core.remembered import NOTHING_REMEMBERED, Recollection, RememberedJob
+from taskloom.core.remembered import NOTHING_REMEMBERED, RememberedJob
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
 from taskloom.diagnostics import quoted
-from taskloom.errors import Replicated, TaskNotFound
+from taskloom.errors import Replicated
 from taskloom.runners import ProcessInfo, Runner, Stack
 from taskloom.runners.context import current_run
 from taskloom.runners.thread import ThreadRunner
-from taskloom.scheduler import async_host
+from taskloom.scheduler import async_host, run_views
 from taskloom.scheduler.at_exit import AtExit
+from taskloom.scheduler.declarations import Declarations
 from taskloom.scheduler.engine import Engine
 from taskloom.scheduler.failure_log import make_failure_log
-from taskloom.scheduler.fingerprint import fingerprint
 from taskloom.scheduler.firings import Firing, armed_schedules, coming_firings
 from taskloom.scheduler.handles import JobHandle, JobStatus, Run
-from taskloom.scheduler.live_run import RunGauges, run_gauges
-from taskloom.scheduler.memory import Memory, refuse_without_memory
+from taskloom.scheduler.live_run import RunGauges
+from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.patience import patience
 from taskloom.scheduler.snapshots import Snapshot, complete, read_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
@@ -77,13 +77,12 @@ class Scheduler:
             lock_timeout(stop_within)
         except TypeError:
             raise TypeError(f"cannot use {quoted(stop_within)} as stop_within; expected seconds") from None
-        self._catalog = catalog
         runners = runners or {"thread": ThreadRunner()}
-        self._memory = memory
         log_of_failures = make_failure_log(log)
         self._engine = Engine(
             clock or MonotonicClock(), runners, stop_within, on_stopping, log_of_failures, memory=memory
         )
+        self._declarations = Declarations(self._engine, catalog, memory)
         self._engine.at_exit = AtExit(self, self._engine, is_stopped=stop_at_exit, within=stop_within)
 
     def __enter__(self) -> Self:
@@ -120,10 +119,10 @@ class Scheduler:
         Raises InvalidJob, DependencyCycle, DuplicateJob, SchedulerStopped, or a CatalogError if the task cannot be
         loaded. Raises Replicated for a job with several replicas: use `add_all` for it.
         """
-        specs = self._specs([job])
+        specs = self._declarations.specs([job])
         if len(specs) != 1:
             raise Replicated(specs[0].family, len(specs))
-        return self._add(specs)[0]
+        return self._declarations.add(specs, _NOTHING)[0]
 
     def add_all(
         self, jobs: Iterable[Job | JobSpec], *, remembered: Mapping[str, RememberedJob] = _NOTHING
@@ -134,7 +133,7 @@ class Scheduler:
         jobs, what they know from earlier starts of the program: a pause, restarts, the last instant of a schedule.
         """
         with paused_gc():  # as in `start`: many new objects, and none is garbage
-            return self._add(self._specs(jobs), remembered)
+            return self._declarations.add(self._declarations.specs(jobs), remembered)
 
     def reload(
         self, jobs: Iterable[Job | JobSpec], *, remembered: Mapping[str, RememberedJob] = _NOTHING
@@ -147,82 +146,30 @@ class Scheduler:
         `reload_signal`. `remembered`: as in `add_all`, for the jobs that are new.
         """
         with paused_gc():
-            specs = tuple(self._specs(jobs))
-            plan = self._plan(specs)
+            specs = tuple(self._declarations.specs(jobs))
+            plan = self._declarations.plan(specs)
             live = self._engine.executor.live
             runs, changes = self._engine.query(
-                Reload(specs, plan, self._recollect(specs, remembered)),
+                Reload(specs, plan, self._declarations.recollect(specs, remembered)),
                 lambda core: ([*live.values()], core.reloader.changes),
             )
         if any(run.is_in_process for run in runs):
             from taskloom.scheduler.kept_runs import tell_kept_runs
 
             tell_kept_runs(runs, changes)
+        self._engine.executor.retain_options(specs)
         return changes
 
     def preview(self, jobs: Iterable[Job | JobSpec]) -> list[Change]:
         """Return what `reload` with these declarations would change for each job; changes nothing."""
-        specs = tuple(self._specs(jobs))
-        plan = self._plan(specs)
+        specs = tuple(self._declarations.specs(jobs))
+        plan = self._declarations.plan(specs)
         return self._engine.query(None, lambda core: core.reloader.preview(specs, plan))
-
-    def _plan(self, specs: Sequence[JobSpec]) -> Plan:
-        """Plan a reload on the calling thread: a stop does not wait until thousands of jobs are compared."""
-        return make_plan(self._engine.query(None, lambda core: core.reloader.declarations()), specs)
-
-    def _add(self, specs: Sequence[JobSpec], remembered: Mapping[str, RememberedJob] = _NOTHING) -> list[JobHandle]:
-        self._engine.call(AddJobs(tuple(specs), self._recollect(specs, remembered)))
-        return [JobHandle(spec.name, self._engine) for spec in specs]
-
-    def _recollect(self, specs: Iterable[JobSpec], remembered: Mapping[str, RememberedJob]) -> Recollection:
-        """Return what the core gets to know about these jobs; called on the caller's thread. Raises InvalidJob."""
-        if self._memory is None:
-            refuse_without_memory(specs)
-            if not remembered:
-                return NOTHING_REMEMBERED
-        return Recollection(remembered, {spec.name: fingerprint(spec) for spec in specs})
-
-    def _specs(self, jobs: Iterable[Job | JobSpec]) -> list[JobSpec]:
-        declared = (job if isinstance(job, JobSpec) else self._spec(job) for job in jobs)
-        specs = [spec for job in declared for spec in job.replicated()]
-        for name in {spec.runner.name for spec in specs}:
-            self._provide_runner(name)
-        return specs
-
-    def _provide_runner(self, name: str) -> None:
-        """Make the runner if a job needs it for the first time: on the caller's thread, since it may be imported.
-
-        If it is not installed, or cannot be imported or made, the runs say so and why: their start fails.
-        """
-        executor = self._engine.executor
-        if executor.has_runner(name):
-            return
-        try:
-            runner = self._own_catalog().load_runner(name).factory()
-        except TaskNotFound:
-            return
-        except Exception as error:  # noqa: BLE001 - code of a plugin
-            from taskloom.scheduler.unmade_runner import UnmadeRunner
-
-            runner = UnmadeRunner(error)
-        executor.add_runner(name, runner)
-
-    def _own_catalog(self) -> Catalog:
-        if self._catalog is None:
-            from taskloom.catalog.entry_points import Catalog
-
-            self._catalog = Catalog()
-        return self._catalog
 
     def job(self, name: str) -> JobHandle:
         """Return the handle of a job. Raises UnknownJob."""
         self._engine.query(None, lambda core: core.job(name))
         return JobHandle(name, self._engine)
-
-    def _spec(self, job: Job) -> JobSpec:
-        from taskloom.jobfile.job_spec import spec_of
-
-        return spec_of(job, self._own_catalog())
 
     # -- starting and waiting
 
@@ -376,33 +323,21 @@ class Scheduler:
         The texts quote lines of source files, which may be on a disk that does not answer. With `timeout` this waits
         at most that many seconds for them; after that, the places alone are returned.
         """
-        engine, executor = self._engine, self._engine.executor
-        engine.check_process()
-        runs, reader = list(executor.live.values()), executor.stacks
-        found = reader.locate(runs) if timeout is None else reader.locate_within(runs, timeout)
-        return [(Run(live, engine), stack) for live, stack in found]
+        return run_views.stacks(self._engine, timeout)
 
     def places(self) -> list[tuple[Run, str]]:
         """Return each run that has not ended, and where it is: `file:line in function`, "" if that is not known.
 
         Unlike `stacks` it waits for nothing: it reads no file, and asks no runner that may block.
         """
-        engine, executor = self._engine, self._engine.executor
-        engine.check_process()
-        runs = [live for live in list(executor.live.values()) if not live.over.is_open]
-        where = {live: stack.where for live, stack in executor.stacks.places(runs)}
-        return [(Run(live, engine), where.get(live, "")) for live in runs]
+        return run_views.places(self._engine)
 
     def gauges(self) -> list[RunGauges]:
         """Return what each run that has not ended has counted and reported so far, and when it last polled.
 
         It waits for nothing, not even for the scheduler's thread. Any thread may call it.
         """
-        engine = self._engine
-        engine.check_process()
-        now = engine.clock.now().mono
-        live = [run for run in list(engine.executor.live.values()) if not run.over.is_open]
-        return [RunGauges(run.id, run.last_polled(now), run_gauges(run)) for run in live]
+        return run_views.gauges(self._engine)
 
     def processes(self) -> list[tuple[Run, ProcessInfo]]:
         """Return each run that is in a process of its own, and its processes as /proc shows them now.
@@ -410,15 +345,7 @@ class Scheduler:
         It costs nothing for runs in threads. After a third of a second no more is read: then the values of an earlier
         call are returned, and runs that have none are left out.
         """
-        engine = self._engine
-        engine.check_process()
-        live = [run for run in list(engine.executor.live.values()) if run.is_in_process]
-        if not live:
-            return []
-        from taskloom.scheduler.process_reads import read_processes
-
-        found = read_processes(live)
-        return [(Run(run, engine), found[run.id]) for run in live if run.id in found]
+        return run_views.processes(self._engine)
 
     def status(self) -> list[JobStatus]:
         """Return the status of each job, in the order in which they were added."""

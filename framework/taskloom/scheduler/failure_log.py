@@ -245,5 +245,5 @@ class FailureLog:
             logger.handle(record)
         except MemoryError:
             self.dropped += 1
-        except BaseException:  # noqa: BLE001 - handlers and filters are foreign code; there is no one left to inform
+        except BaseException:  # noqa: BLE001 - handlers and filters are foreign code; nothing is left to inform
             pass

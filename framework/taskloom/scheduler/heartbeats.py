@@ -96,7 +96,7 @@ class HeartbeatTrack:
 class HeartbeatMonitor:
     """Samples all runs once a second while any of them is outside a token wait, and reports for their watchdogs.
 
-    Implements `taskloom.sync.cancel_token.Sampler`. Only the scheduler's timer thread calls `sample`. `wake_timer`
+    Implements `taskloom.sync.sampler.Sampler`. Only the scheduler's timer thread calls `sample`. `wake_timer`
     makes that thread notice that `is_idle` has changed.
     """
 

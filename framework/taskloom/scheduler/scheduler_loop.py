@@ -35,13 +35,14 @@ from taskloom.sync.gc_pause import resume_gc
 __all__ = ["SchedulerLoop"]
 
 _NEVER = float("inf")
-# After so many actions the thread checks the time again. Starting a run takes about 50 us.
+# After this number of actions the thread checks the time again. Starting a run takes about 50 us.
 ACTIONS_AT_ONCE = 32
 # About a millisecond of work.
 REPORTS_BEFORE_TICK = 32
 # Reports and calls that come before the next due deadline: on a machine that is too slow one is always due.
 REPORTS_AFTER_TICK = 32
-# After so many errors without any work in between, the callers get the error; then it is tried again this often.
+# After MOST_FAILURES errors without any work in between, the callers get the error. Then the thread waits
+# FAILURE_SECONDS before it tries again.
 MOST_FAILURES = 10
 FAILURE_SECONDS = 0.05
 
@@ -49,7 +50,7 @@ FAILURE_SECONDS = 0.05
 class SchedulerLoop:
     """The core, its queue and its actions. Only the scheduler thread calls its methods, except `post`.
 
-    Implements `action_executor.Messages`. `clock` is read on the scheduler thread.
+    Implements `messages.Messages`. `clock` is read on the scheduler thread.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class SchedulerLoop:
         )
         self._core.enable_events(self.executor.default_audience)
         self._cancel_waves = self.executor.cancel_waves
+        self._captures = self.executor.captures
+        self._refused = self.executor.starts.refused
         self._handlers: dict[type, Callable[[Any], object]] = {
             **self.executor.handlers,
             Call: self._answer,
@@ -231,14 +234,14 @@ class SchedulerLoop:
 
     def _wake_or_capture(self, now: Moment) -> bool:
         """Do what is deferred until all actions are carried out; return False if there is nothing of that kind."""
-        executor = self.executor
+        captures = self._captures
         if self._cancel_waves.pending:
             self._cancel_waves.wake_next()
             self._process_reports()
-        elif executor.pending_captures:
-            executor.begin_captures()
-        elif executor.captures and any(mono() >= capture.until for capture in executor.captures):
-            executor.finish_captures_due(mono())
+        elif captures.requested:
+            captures.begin()
+        elif captures.running and any(mono() >= capture.until for capture in captures.running):
+            captures.finish_due(mono())
         else:
             return False
         return True
@@ -302,7 +305,7 @@ class SchedulerLoop:
                 until = min(until, now + grow_after)
         seconds = until - now
         # Our own waits are measured by the machine's clock: the one that a host has passed in may stand still.
-        for capture in executor.captures:
+        for capture in self._captures.running:
             seconds = min(seconds, capture.until - mono())
         if self._stop_without_core is not None:
             seconds = min(seconds, self._stop_without_core.seconds_to_check())
@@ -362,7 +365,7 @@ class SchedulerLoop:
             self.gate.ended.pop(message.run, None)
         elif kind is StopJob and message.run is not None:
             self._note_cancel(message.run)
-        if self.executor.refused and self._is_refused(message):
+        if self._refused and self._is_refused(message):
             return
         self._latest_time = now
         try:
@@ -393,9 +396,9 @@ class SchedulerLoop:
     def _is_refused(self, message: Any) -> bool:
         """Return whether this report is about a run that was ended without its runner, and drop the run at its end."""
         run = getattr(message, "run", "")
-        is_refused = run in self.executor.refused and run not in self.executor.live
+        is_refused = run in self._refused and run not in self.executor.live
         if is_refused and type(message) in (RunEnded, RunStartFailed):
-            del self.executor.refused[run]
+            del self._refused[run]
         return is_refused
 
     def _process_call(self, call: Call, now: Moment) -> None:

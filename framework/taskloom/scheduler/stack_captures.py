@@ -16,7 +16,7 @@ from taskloom.runners import RunHandle, Runner, Stack
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.runners.thread import ThreadRunner
 from taskloom.scheduler.live_run import LiveRun
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 from taskloom.sync.latch import Latch
 
 __all__ = ["Capture", "StackReader", "never_blocks", "reads_at_once"]

@@ -5,7 +5,8 @@ The same sentence stands at the beginning of the answer about this job, and in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from taskloom.core.model import CLUSTER, Hold, JobState, Reason, WaitingFor
 from taskloom.core.policies import Condition, StartMode
@@ -171,8 +172,16 @@ _HEADS: dict[JobState, _Head] = {
 def _not_begun(job: JobFacts, run: RunFacts) -> str:
     """Return why a run that was queued has not begun."""
     if run.whereabouts is None and job.spec.runner.name == CLUSTER:
-        return "waits for a slot of the cluster"
+        return f"waits for a slot of the cluster{_on_which_worker(job.spec.runner.options)}"
     return f"its {body(job)}{on_host(run)} has not begun it yet"
+
+
+def _on_which_worker(options: Mapping[str, Any]) -> str:
+    """Return which workers the options of a job on a cluster allow."""
+    names, resources = options.get("workers"), options.get("resources")
+    named = f" on {' or '.join(names)}" if names else ""
+    needed = ", ".join(f"{name}: {amount:g}" for name, amount in (resources or {}).items())
+    return f"{named} with {{{needed}}}" if needed else named
 
 
 def rests_stopped(job: JobFacts) -> bool:

@@ -12,14 +12,15 @@ from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, Waiti
 from taskloom.core.policies import Overlap, RestartWhen
 from taskloom.core.records import FollowUp
 from taskloom.core.restart import FLAPPING_SECONDS
-from taskloom.core.why_facts import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.core.why_facts import RunFacts, WhyFacts
 from taskloom.scheduler.failure_text import MOST_NAMED
 from taskloom.scheduler.why_heads import Heads, in_brackets, rests_stopped
+from taskloom.scheduler.why_run import JUST_NOW_SECONDS, RunText, is_program
+from taskloom.scheduler.why_stop import StopText
 from taskloom.scheduler.why_words import (
     Clock,
     held,
     how_it_ended,
-    join,
     named_again,
     names,
     otherwise,
@@ -28,14 +29,12 @@ from taskloom.scheduler.why_words import (
     sentence,
     verb,
 )
-from taskloom.text import duration, first_of, plural, printable, rough, size
+from taskloom.text import duration, first_of, plural, rough
 
 __all__ = ["MISSED_CAUSES", "explain"]
 
 # More root causes than these make a paragraph too long to read; the facts have further ones.
 _MOST_CAUSES = 3
-# A task that polls more often than this needs no number.
-_JUST_NOW_SECONDS = 1.0
 
 MISSED_CAUSES = {
     "late": "it was too late to make up for",
@@ -75,15 +74,15 @@ class _Paragraph:
         self._job = facts.job
         self._clock = Clock(facts.now.wall)
         self._heads = Heads(facts, self._clock)
+        self._runs = RunText(facts, self._clock)
 
     def sentences(self) -> Iterator[str]:
         """Yield the sentences: the cause first, then what it means, and at last what a stop would do."""
         yield self._heads.of(self._job)
         causes = list(self._causes())
         yield from causes
-        about_it = chain(
-            _DETAILS[self._job.state](self), self._holds(), self._program(), self._consequences(), self._stop()
-        )
+        stop = StopText(self._facts).sentences() if self._is_open else ()
+        about_it = chain(_DETAILS[self._job.state](self), self._holds(), self._program(), self._consequences(), stop)
         yield from named_again(self._job.name, about_it) if causes else about_it
 
     # -- the root causes
@@ -100,27 +99,10 @@ class _Paragraph:
                     yield f"There is no job {link.name!r}"
             else:
                 yield self._heads.of(cause, link.condition)
-                yield from self._place(cause)
+                yield from self._runs.place(cause)
         more = len(blockers) - _MOST_CAUSES + self._facts.more_blockers
         if more > 0:
             yield f"{plural(more, 'further job')} {'holds' if more == 1 else 'hold'} {self._job.name} up"
-
-    def _place(self, job: JobFacts) -> Iterator[str]:
-        """Yield where the run of a job is, if that helps."""
-        run = job.run
-        if run is None or not self._is_stuck(job, run):
-            return
-        where = self._facts.places.get(run.id) or run.captured
-        if where:
-            yield f"{'It' if job is self._job else run.id} is currently at {where}"
-
-    def _is_stuck(self, job: JobFacts, run: RunFacts) -> bool:
-        """Return whether a run does not end or does not poll, so that its place shows why."""
-        if job.state is JobState.RUNNING:
-            numbers = self._facts.numbers if job is self._job else None
-            is_silent = numbers is not None and numbers.would_meet_join is False
-            return is_silent or run.unresponsive_ago is not None
-        return job.state in (JobState.STOPPING, JobState.BLOCKED)
 
     def _program(self) -> Iterator[str]:
         program = self._facts.program
@@ -215,9 +197,9 @@ class _Paragraph:
         job, run, numbers = self._job, self._job.run, self._facts.numbers
         if run is None:
             return
-        yield from self._instant(run)
-        yield from self._process(run)
-        yield from self._polls(run, numbers)
+        yield from self._runs.instant(run)
+        yield from self._runs.process(run)
+        yield from self._runs.polls(run, numbers)
         reports = reported(numbers)
         if reports:
             yield f"It reports {reports}"
@@ -227,58 +209,6 @@ class _Paragraph:
         yield from self._missed()
         yield from self._schedule()
         yield from self._follow_up()
-
-    def _instant(self, run: RunFacts) -> Iterator[str]:
-        """Yield which instant the run makes up for, and that it could not be recorded."""
-        if run.instant is None:
-            return
-        at = self._clock.at(run.instant)
-        if run.is_made_up:
-            yield f"It makes up for its firing at {at}, when the program was down"
-        if not run.is_recorded:
-            yield f"The history could not record its firing at {at}, so after a crash it may run again"
-
-    @property
-    def _is_program(self) -> bool:
-        """Whether its runs are programs, which poll nothing: their checks count instead."""
-        return getattr(self._job.spec.binding, "program", None) is not None
-
-    def _process(self, run: RunFacts) -> Iterator[str]:
-        """Yield in which process the run is; nothing about a thread."""
-        found, runner = self._facts.processes.get(run.id), self._job.spec.runner.name
-        where = run.whereabouts
-        if where is not None:
-            process = f", process {where.pid}" if where.pid else ""
-            on = "was executing" if run.outcome is not None else "runs" if run.started_ago is not None else "is placed"
-            yield printable(f"It {on} on {where.host} (worker {where.worker}{process})")
-        if run.unreachable_ago is not None:
-            yield "Its runner waits for its worker, and takes it as lost if nothing is heard for too long"
-        if found is None:
-            return
-        more = f" and {found.processes - 1:,} more" if found.processes > 1 else ""
-        used = f"{size(found.memory)} of memory, and {rough(found.cpu)} of processor time so far"
-        yield f"It runs in process {found.pid}{more} (runner: {runner}), with {used}"
-        if found.state == "stopped":
-            yield f"That process is stopped by a signal: `taskloom signal {self._job.name} CONT` lets it go on"
-
-    def _polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
-        watchdog, age = self._job.spec.watchdog, numbers.poll_age if numbers is not None else None
-        if self._is_program:
-            if run.unresponsive_ago is not None:
-                yield f"Its checks have been failing for {rough(run.unresponsive_ago)}"
-            elif age is not None:
-                yield f"Its last check succeeded {rough(age)} ago"
-        elif run.unresponsive_ago is not None and watchdog is not None:
-            silence = rough(age) if age is not None else "longer than its watchdog allows"
-            yield f"It has not polled for {silence} (watchdog: {duration(watchdog.after)}, then {watchdog.then.value})"
-        elif age is not None and run.started_ago is not None:
-            if age <= _JUST_NOW_SECONDS:
-                yield "It polled within the last second"
-            elif age + _JUST_NOW_SECONDS < run.started_ago:
-                yield f"It last polled {rough(age)} ago"
-            else:  # it is counted from the start if there was no poll
-                yield "It has not polled since it began"
-        yield from self._place(self._job)
 
     def _schedule(self) -> Iterator[str]:
         report, schedule = self._job.report, self._job.spec.schedule
@@ -295,60 +225,13 @@ class _Paragraph:
         if not self._job.spec.enabled and self._is_open:
             yield "The job is disabled when this run has ended"
 
-    # -- a stop
-
-    def _stop(self) -> Iterator[str]:
-        """Yield what a stop would do, and how long it would take."""
-        state, waiting_for = self._job.state, self._job.report.waiting_for
-        if not self._is_open:
-            return
-        if state is JobState.RUNNING:
-            yield from self._stop_of_run()
-        elif waiting_for is WaitingFor.FIRING:
-            yield "A stop would end its schedule at once"
-        elif waiting_for not in (None, WaitingFor.START):
-            of, its = (f" of {self._job.name}", "its") if self._facts.blockers else ("", "this")
-            yield f"A stop{of} would end {its} wait at once"
-
-    def _stop_of_run(self) -> Iterator[str]:
-        policy, numbers = self._job.spec.join, self._facts.numbers
-        woken = " and wake it" if numbers is not None and numbers.is_wakeable else ""
-        asked = f"ask it to end{woken}"
-        if self._is_program:
-            asked = "run its stop_command" if self._job.spec.params.get("stop_command") else "send it its stop signal"
-        if policy.kills and not policy.is_awaited:
-            yield f"A stop would {asked}, and would kill its processes at once ({join(policy)})"
-        elif not policy.is_awaited:
-            yield f"A stop would {asked}, and would not wait for it ({join(policy)})"
-        elif policy.within == float("inf"):
-            yield f"A stop would {asked}, and would wait for it without a limit ({join(policy)})"
-        else:
-            limit = f"would wait up to {duration(policy.within)} for it ({join(policy)})"
-            yield f"A stop would {asked}, and {limit}{self._forecast(numbers)}"
-        dependents = self._facts.dependents
-        if dependents.total:
-            yield f"A stop of the whole program would first stop {names(dependents)}"
-
-    def _forecast(self, numbers: RunNumbers | None) -> str:
-        if numbers is None or numbers.would_meet_join is None:
-            return f"; then {otherwise(self._job.spec.join)}" if self._job.spec.join.kills else ""
-        gap = max(numbers.worst_gap, numbers.poll_age or 0.0)
-        if not numbers.would_meet_join:
-            late = otherwise(self._job.spec.join)
-            return f"; it has gone {rough(gap)} without a poll, so it may not end in time: then {late}"
-        if numbers.is_wakeable:
-            return "; it should end in time"
-        if gap <= _JUST_NOW_SECONDS:
-            return "; it polls at least once a second, so it should end in time"
-        return f"; it has gone {rough(gap)} without a poll at most, so it should end in time"
-
     def _details_of_stopping(self) -> Iterator[str]:
         job, run, numbers = self._job, self._job.run, self._facts.numbers
         if run is not None:
-            yield from self._process(run)
-        yield from self._place(job)
+            yield from self._runs.process(run)
+        yield from self._runs.place(job)
         age = numbers.poll_age if numbers is not None else None
-        if age is not None and age > _JUST_NOW_SECONDS and not self._is_program:
+        if age is not None and age > JUST_NOW_SECONDS and not is_program(job):
             yield f"It has not polled for {rough(age)}"
         is_awaited = run is not None and run.stop_left is not None and not run.is_overdue and run.killed_ago is None
         if is_awaited and job.spec.join.is_awaited:
@@ -357,7 +240,7 @@ class _Paragraph:
         yield from self._schedule()
 
     def _details_of_lost(self, run: RunFacts) -> Iterator[str]:
-        yield from self._process(run)
+        yield from self._runs.process(run)
         yield "No other run begins before its time is over, or its end is confirmed"
         yield from self._missed()
         following = _AFTER_LOST.get(self._job.follow_up)
@@ -370,8 +253,8 @@ class _Paragraph:
             yield from self._details_of_lost(self._job.run)
             return
         if self._job.run is not None:
-            yield from self._process(self._job.run)
-        yield from self._place(self._job)
+            yield from self._runs.process(self._job.run)
+        yield from self._runs.place(self._job)
         if self._job.spec.join.kills:
             yield "It was killed, and the kernel has not ended it yet: that happens while it waits for a device"
         else:

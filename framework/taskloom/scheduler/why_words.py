@@ -37,7 +37,7 @@ __all__ = [
 _LONGEST_ERROR = 240
 # A task may report whole numbers of any size, and Python refuses to write the longest.
 _HUGE = 1e15
-# Of a longer chain of dependencies, so many are named before the last.
+# A longer chain of dependencies is shown as this number of jobs and the last one.
 _MOST_LINKS = 4
 
 _ENDS = {
@@ -53,7 +53,7 @@ _ENDS = {
 
 # The job that is asked about, at the places where a sentence has it; elsewhere there are names and texts of others.
 _PRONOUN = re.compile(r"^(|Then |[\d,]+ of |.+ waits? for )([Ii]ts?)(?= |$)")
-# Before the text of a reason of this kind.
+# What comes before the text of a reason of this kind.
 _KINDS = {ReasonKind.RELOAD: "a reload:", ReasonKind.SIGNAL: "signal", ReasonKind.WATCHDOG: "watchdog:"}
 _SATISFIED = {
     Condition.STARTED: "has started",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cut", "CutKind", "Cuts", "draw_cut"]
 
-# Of the default lease: after so long without a sign of life a run is unreachable, and its worker stops it in the grace.
+# The default lease. After TTL_SECONDS without a sign of life a run is unreachable. Its worker stops it in the grace.
 TTL_SECONDS, GRACE_SECONDS = 20.0, 10.0
 # Its runner waits for so long after that, and calls a killed run lost after so long without a confirmed end.
 GIVE_UP_SECONDS = TTL_SECONDS + GRACE_SECONDS + 10.0

@@ -109,7 +109,7 @@ class KeptThread:
         try:
             self._is_inside = True
             self._work()
-        except BaseException:  # noqa: BLE001 - there is no one above who could do more
+        except BaseException:  # noqa: BLE001 - no caller above could do more
             self._is_inside = False
             if not self._is_over:
                 with self._guard:

@@ -6,7 +6,7 @@ import _socket
 
 __all__ = ["OwnSocket"]
 
-# Of <asm-generic/socket.h>; the module `socket` has no name for it.
+# From <asm-generic/socket.h>; the module `socket` has no name for it.
 _SO_COOKIE = 57
 
 

@@ -52,13 +52,13 @@ class Behaviour:
     killed_how: How = How.KILLED
     """How its runner reports its end after KILL: it may have lost the run."""
     left: float = 0.0
-    """Of a lost run: for how long something of it may be left, as its runner says."""
+    """How long something of a lost run may be left, as its runner says."""
     confirmed_after: float = NEVER
     """From the loss until its runner learns that nothing is left; NEVER if it does not."""
     placed_after: float | None = None
     """From its start, if it is elsewhere, until its place is known exactly; None if it executes here."""
     unreachable_after: float = NEVER
-    """From its start until nothing is heard of its worker."""
+    """The seconds from its start until nothing is heard of its worker."""
     unreachable_for: float = NEVER
     """How long nothing is heard of it then."""
 

@@ -13,7 +13,8 @@ from taskloom.core.model import Reason, ReasonKind
 from taskloom.errors import Cancelled
 from taskloom.runners.gauges import make_progress, whole_number
 from taskloom.runners.logs import TASK_LOGGER, run_logger
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_callback import CancelCallback
+from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.waker import Waker
 from taskloom.sync.wakeup_fd import WakeupFd
 from taskloom.task import CancelHandle

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,7 +216,7 @@ def caught_log() -> Iterator[list[logging.LogRecord]]:
         logger.propagate = propagate
 
 
-class RunnerRules:
+class RunnerRules(ABC):
     """The base of all parts of `RunnerConformance`: makes a bench for a test."""
 
     # As `RunnerConformance` describes them.
@@ -224,9 +225,9 @@ class RunnerRules:
     patience: float
     races: int
 
+    @abstractmethod
     def make_runner(self) -> Runner:
         """Return a new runner."""
-        raise NotImplementedError
 
     def options_of(self, *, daemon: bool) -> Mapping[str, Any]:
         """Return the options of a job."""

@@ -366,7 +366,7 @@ def stop_itself(ctx: Context, folder: str) -> None:
 
 
 def die(ctx: Context, number: int) -> None:
-    """Die of a signal that nobody has sent."""
+    """Die of a signal that the stop has not sent."""
     os.kill(os.getpid(), number)
     pause(MOST_SECONDS)
 

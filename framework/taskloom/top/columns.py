@@ -19,7 +19,7 @@ class Column(NamedTuple):
     """It is left out rather than narrower."""
     most: int
     order: int
-    """Of two columns the one with the higher number is left out first. 0 is never left out."""
+    """The column with the highest number is left out first. 0 is never left out."""
     shrinks: int = 0
     """The one with the higher number is shortened first, down to `least`; 0 is not shortened."""
     usual: int = 0

@@ -37,7 +37,7 @@ class Source(Protocol):
         """Return what has come since the last time."""
 
     def choose_log(self, job: str | None) -> None:
-        """Give the log of this job from now on; None for that of all jobs."""
+        """Give the log of this job from now on; None for the log of all jobs."""
 
     def watch(self, look: Look | None) -> None:
         """Give the state of this once a second; None to end that."""
@@ -111,7 +111,7 @@ class Feed:
         return self._inbox.take()
 
     def choose_log(self, job: str | None) -> None:
-        """Give the log of this job from now on; None for that of all jobs."""
+        """Give the log of this job from now on; None for the log of all jobs."""
         self._log.choose(job)
 
     def watch(self, look: Look | None) -> None:

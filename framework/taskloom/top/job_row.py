@@ -24,7 +24,7 @@ class JobRow(NamedTuple):
     run: str = ""
     """The id of its last run."""
     seconds: float = 0.0
-    """Of its last run."""
+    """How long its last run took."""
     due_in: float | None = None
     next_at: float | None = None
     """When its schedule fires, in seconds since the epoch."""

@@ -26,7 +26,7 @@ class Key(NamedTuple):
     meaning: str
     does: Callable[[Board], object]
     order: int = 9
-    """Of two hints the one with the higher number is left out first; 9 is in the help only."""
+    """The hint with the highest number is left out first; 9 is in the help only."""
 
 
 def press(board: Board, name: str, character: str | None) -> bool:
@@ -206,7 +206,7 @@ def _wrap(board: Board) -> None:
 
 
 def _leave(_board: Board) -> None:
-    """The application leaves before it asks here: the keys are listed for the hints."""
+    """Do nothing: the application leaves before it asks here. The keys are listed for the hints."""
 
 
 KEYS: Sequence[Key] = (

@@ -27,11 +27,11 @@ class Remembered(NamedTuple):
     sort: str = "file"
     is_reversed: bool = False
     filter: str = ""
-    """Of the table."""
+    """The filter of the table."""
     log_filter: str = ""
     wraps: bool = False
     span: float = SPANS[1]
-    """Of the timeline, in seconds before and after now."""
+    """How much the timeline shows, in seconds before and after now."""
 
 
 def settings_file() -> Path | None:

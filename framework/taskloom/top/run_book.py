@@ -11,7 +11,7 @@ from taskloom.control.reply_fields import Fields
 
 __all__ = ["Kept", "PastRun", "RunBook", "past_run"]
 
-# For each job: those of a day, if it runs every five minutes.
+# The runs that are kept of each job: those of a day, if it runs every five minutes.
 _MOST_RUNS = 300
 
 

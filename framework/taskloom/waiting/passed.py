@@ -13,6 +13,8 @@ from _thread import allocate_lock
 from collections.abc import Collection, MutableMapping
 from contextlib import ExitStack
 
+from taskloom.text import did_you_mean
+
 __all__ = ["passed_sockets", "take_passed_sockets"]
 
 # SD_LISTEN_FDS_START; what comes before are the standard streams.
@@ -58,7 +60,8 @@ def _take(written: dict[str, str], pids: Collection[int]) -> list[tuple[str, int
             os.set_inheritable(_FIRST + index, False)
         except OSError:
             continue  # it was closed before; who asks for it learns that it is not there
-        taken.append((names[index] if index < len(names) else _UNNAMED, _FIRST + index))
+        name = names[index] if index < len(names) else ""
+        taken.append((name or _UNNAMED, _FIRST + index))
     return taken
 
 
@@ -66,7 +69,7 @@ def passed_sockets(name: str) -> list[socket.socket]:
     """Return duplicates of the sockets with a name (`FileDescriptorName=`), or of the one with a number, such as `3`.
 
     The caller closes them. They share their state with the original: `shutdown` and the blocking mode are those of all
-    duplicates. Raises LookupError, in words, if there is none, and OSError if one is no socket.
+    duplicates. Raises LookupError, in words, if there is none, and OSError if one is not a socket.
     """
     take_passed_sockets()
     taken = _taken or []
@@ -75,7 +78,8 @@ def passed_sockets(name: str) -> list[socket.socket]:
         numbers = [number for _, number in taken if number == int(name)]
     if not numbers:
         known = ", ".join(f"{each} (fd {number})" for each, number in taken)
-        raise LookupError(f"passed: {known}" if known else _why_none or "none was passed to this program")
+        near = did_you_mean(name, dict.fromkeys(each for each, _ in taken), before="; ")
+        raise LookupError(f"passed: {known}{near}" if known else _why_none or "none was passed to this program")
     with ExitStack() as opened:
         found = [opened.enter_context(_duplicate(number)) for number in numbers]
         opened.pop_all()

@@ -114,7 +114,7 @@ class WebApp:
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and the reply back, until either side has gone."""
-        body = await read_body(receive)
+        body = await read_body(receive, _length_of(scope))
         client = scope.get("client")
         via = f"the web page, from {client[0]}" if client else "the web page"
         target = scope.get("raw_path") or scope["path"].encode()
@@ -145,6 +145,12 @@ async def _send_parts(exchange: Exchange, receive: Receive, send: Send) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _length_of(scope: Scope) -> int:
+    """Return the length that the client has announced; 0 if it has none."""
+    written = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(written)  # h11 has refused everything but digits
 
 
 def _asked(scope: Scope) -> Asked:

@@ -11,10 +11,11 @@ A browser is the danger here: any page that the user visits may send requests to
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from taskloom.control.refusals import Refusal
 from taskloom.core.enums import FastEnum, plain_members
@@ -31,9 +32,11 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""Of every reply. `form-action`: the page sends no form, it uses fetch."""
+"""The headers of every reply. `form-action`: the page sends no form, it uses fetch."""
 
 _READING = ("GET", "HEAD")
+# As browsers write it (RFC 6454): no path, no user.
+_ORIGIN = re.compile(r"https?://[^/?#@\\,\s]+")
 # Names of query parameters in which people put tokens.
 _TOKEN_NAMES = frozenset({"token", "access_token", "auth", "authorization", "bearer", "key", "apikey", "api_key"})
 
@@ -52,7 +55,9 @@ class Rules(NamedTuple):
     act_token: str
     read_token: str
     names: frozenset[str] = frozenset()
-    """Names in small letters under which a proxy, or DNS, offers this listener; beside `localhost` and addresses."""
+    """Names in small letters, beside `localhost` and addresses, under which a proxy offers it, at any port."""
+    host: str = "localhost"
+    """The name at which it listens itself."""
 
 
 class Asked(NamedTuple):
@@ -74,9 +79,10 @@ def check(asked: Asked, rules: Rules, *, is_open: bool) -> Access | None:
 
     Raises Refusal.
     """
+    _check_form(asked)
     host = _checked_host(asked, rules)
     _check_origin(asked, rules, host)
-    _refuse_token_in_query(asked)
+    _refuse_token_in_query(asked, rules)
     if is_open:
         return None
     if asked.all("sec-fetch-site") not in ([], ["same-origin"], ["none"]):
@@ -84,7 +90,23 @@ def check(asked: Asked, rules: Rules, *, is_open: bool) -> Access | None:
     access = _access_of(asked, rules)
     if access is Access.READ and asked.method not in _READING:
         raise Refusal(403, "read-only", f"cannot use {asked.method} with the read-only token; it may only look")
+    if asked.method == "POST" and _media_type(asked) != "application/json":
+        raise Refusal(415, "not-json", "cannot use a body that is no JSON; send Content-Type: application/json")
     return access
+
+
+def _check_form(asked: Asked) -> None:
+    """Refuse what two servers behind each other may read in two ways."""
+    if not asked.path.startswith("/"):
+        raise Refusal(400, "bad-target", "cannot use an address that does not begin with /")
+    if asked.all("transfer-encoding") and asked.all("content-length"):
+        message = "cannot read a body with both Content-Length and Transfer-Encoding"
+        raise Refusal(400, "two-lengths", message, headers={"connection": "close"})
+
+
+def _media_type(asked: Asked) -> str:
+    written = asked.all("content-type")
+    return written[0].partition(";")[0].strip().lower() if len(written) == 1 else ""
 
 
 def _checked_host(asked: Asked, rules: Rules) -> str:
@@ -93,7 +115,7 @@ def _checked_host(asked: Asked, rules: Rules) -> str:
     if len(written) != 1:
         raise Refusal(400, "invalid-host", "cannot answer a request without exactly one Host header")
     name = _host_name(written[0])
-    if name is None or not (name == "localhost" or name in rules.names or _is_address(name)):
+    if name is None or not (name in {"localhost", rules.host, *rules.names} or _is_address(name)):
         message = f"cannot answer for host {quoted(written[0])}; start the program with --http-host NAME to allow it"
         raise Refusal(421, "unknown-host", message)
     return written[0].lower()
@@ -101,27 +123,28 @@ def _checked_host(asked: Asked, rules: Rules) -> str:
 
 def _check_origin(asked: Asked, rules: Rules, host: str) -> None:
     for origin in asked.all("origin"):
-        try:
-            parts = urlsplit(origin)
-            authority, name = parts.netloc.lower(), (parts.hostname or "").lower()
-        except ValueError:
-            authority, name = "", ""
-        if not authority or (authority != host and name not in rules.names):
+        authority = origin.partition("//")[2].lower() if _ORIGIN.fullmatch(origin) else ""
+        if not authority or (authority != host and _host_name(authority) not in rules.names):
             raise Refusal(403, "foreign-origin", f"cannot answer a request of a page at {quoted(origin)}")
 
 
-def _refuse_token_in_query(asked: Asked) -> None:
-    for name, _ in parse_qsl(asked.query, keep_blank_values=True):
-        if name.lower() in _TOKEN_NAMES:  # its value is not quoted: it may be the token
-            message = f"cannot take {quoted(name)} from the address; send the header Authorization: Bearer TOKEN"
-            raise Refusal(400, "token-in-query", message)
+def _refuse_token_in_query(asked: Asked, rules: Rules) -> None:
+    address = unquote(f"{asked.path}?{asked.query}")
+    is_there = rules.act_token in address or rules.read_token in address
+    name = next(
+        (name for name, _ in parse_qsl(asked.query, keep_blank_values=True) if name.lower() in _TOKEN_NAMES), None
+    )
+    if name is not None or is_there:  # its value is not quoted: it may be the token
+        what = "a token" if name is None else quoted(name)
+        message = f"cannot take {what} from the address; send the header Authorization: Bearer TOKEN"
+        raise Refusal(400, "token-in-query", message)
 
 
 def _access_of(asked: Asked, rules: Rules) -> Access:
     written = asked.all("authorization")
     scheme, _, token = written[0].partition(" ") if len(written) == 1 else ("", "", "")
     given = token.strip().encode("utf-8", "surrogateescape")
-    # Both, whatever the first one says: the time says nothing about either.
+    # Both are compared in every case: the time of the answer must not tell anything about a token.
     may_act = hmac.compare_digest(given, rules.act_token.encode())
     may_read = hmac.compare_digest(given, rules.read_token.encode())
     if scheme.lower() != "bearer" or not (may_act or may_read):
@@ -132,7 +155,7 @@ def _access_of(asked: Asked, rules: Rules) -> Access:
 
 
 def _host_name(written: str) -> str | None:
-    """Return the name of a Host header without its port, in small letters; None if it is no host."""
+    """Return the name of a Host header without its port, in small letters; None if it is not a host."""
     try:
         parts = urlsplit(f"//{written}")
         _ = parts.port
@@ -140,7 +163,7 @@ def _host_name(written: str) -> str | None:
         return None
     if parts.path or parts.query or parts.fragment or parts.username is not None or not parts.hostname:
         return None
-    return parts.hostname.lower().rstrip(".")
+    return parts.hostname.lower().removesuffix(".")
 
 
 def _is_address(name: str) -> bool:

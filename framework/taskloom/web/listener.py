@@ -17,14 +17,13 @@ import uvicorn
 
 from taskloom.sync.latch import Latch
 from taskloom.sync.prompt_thread import PromptThread
+from taskloom.web.connections import BUSY_CLIENTS, Acceptor, BoundedProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 __all__ = ["HttpListener", "Tls"]
 
-_CLIENTS = 48
-"""Fewer than the control server has room for: verbs must find some."""
 _BACKLOG = 64
 _KEEP_ALIVE_SECONDS = 30
 _HEAD_BYTES = 16 << 10
@@ -48,11 +47,30 @@ def _no_password() -> str:
 
 
 class _SleepingServer(uvicorn.Server):
-    """Sleeps until it is told to end. uvicorn itself looks ten times a second, also while there is no client."""
+    """Sleeps until it is told to end. uvicorn itself looks ten times a second, also while there is no client.
+
+    It accepts connections by itself, too: as many as it has room for.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._wake: Callable[[], object] = lambda: None
+        self.acceptor: Acceptor | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections of the one socket that it is given."""
+        state = self.server_state
+        protocol = partial(BoundedProtocol, self.config, state, {})
+        self.servers = []
+        self.acceptor = Acceptor((sockets or [])[0], protocol, self.config.ssl, state.connections)
+        self._accepting = asyncio.ensure_future(self.acceptor.run())
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, and then end all connections."""
+        self._accepting.cancel()
+        await asyncio.gather(self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         """Wait for `end`."""
@@ -80,7 +98,7 @@ class HttpListener:
     def __init__(self, host: str, port: int, app: ASGIApp, *, tls: Tls | None = None) -> None:
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -90,7 +108,7 @@ class HttpListener:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=_CLIENTS,
+            limit_concurrency=BUSY_CLIENTS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=0,
             h11_max_incomplete_event_size=_HEAD_BYTES,
@@ -133,6 +151,8 @@ class HttpListener:
             self._socket.close()
         except OSError:
             pass  # a task has closed it
+        for beginning in () if self._server.acceptor is None else self._server.acceptor.beginning:
+            beginning.close()
         for connection in list(self._server.server_state.connections):
             try:
                 os.close(connection.transport.get_extra_info("socket").fileno())

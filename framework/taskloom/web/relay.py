@@ -73,8 +73,9 @@ class Exchange:
         return self._parts.popleft() if self._parts else None
 
 
-async def read_body(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes:
-    """Return the body of a request. Raises Refusal if it is too long, too slow, or cut off."""
+async def read_body(receive: Callable[[], Awaitable[Mapping[str, Any]]], announced: int) -> bytes:
+    """Return the body of a request, of `announced` bytes. Raises Refusal if it is too long, too slow, or cut off."""
+    _check_length(announced)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await _collect(receive)
@@ -89,7 +90,11 @@ async def _collect(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes
         if message["type"] == "http.disconnect":
             raise Refusal(400, "cut-off", "cannot read the body of the request: the client has gone")
         body += bytes(message.get("body", b""))
-        if len(body) > BODY_BYTES:
-            raise Refusal(413, "too-large", f"cannot read a body of over {BODY_BYTES:,} bytes")
+        _check_length(len(body))
         if not message.get("more_body", False):
             return body
+
+
+def _check_length(length: int) -> None:
+    if length > BODY_BYTES:
+        raise Refusal(413, "too-large", f"cannot read a body of over {BODY_BYTES:,} bytes")

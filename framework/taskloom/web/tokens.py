@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from taskloom.text import error_text
 
 __all__ = ["TokenError", "Tokens", "token_folder", "tokens_of"]
 
-# 256 bits; 128 are enough that no one ever guesses one.
+# 256 bits; 128 are enough that it is never guessed.
 _BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _MOST_BYTES = 256
@@ -64,8 +65,15 @@ def tokens_of(name: str, folder: Path, *, is_new: bool = False) -> Tokens:
 def _token_in(file: Path, *, is_new: bool) -> str:
     try:
         found = None if is_new else _read(file)
-        return _make(file) if found is None else found
+        if found is None:
+            _make(file, replaces=is_new)
+            found = _read(file)
+        if found is None:
+            raise TokenError(file, "another program has removed it at this moment; start again")
+        return found
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise TokenError(file, "it is a symbolic link; remove it, and the next start makes a file") from None
         raise TokenError(file, error_text(error)) from None
 
 
@@ -89,17 +97,25 @@ def _read(file: Path) -> str | None:
     return token
 
 
-def _make(file: Path) -> str:
-    """Make a new token. A program that starts at the same moment reads one whole token: of ours, or of its own."""
+def _make(file: Path, *, replaces: bool) -> None:
+    """Make a new token. Of programs that start at the same moment one makes it, unless `replaces`, and all read it."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token = secrets.token_urlsafe(_BYTES)
     part = file.with_name(f".{file.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)  # whatever the umask
-        os.write(descriptor, f"{token}\n".encode())
+        os.write(descriptor, f"{secrets.token_urlsafe(_BYTES)}\n".encode())
     finally:
         os.close(descriptor)
-    part.replace(file)
-    return token
+    try:
+        if replaces:
+            part.replace(file)
+        else:
+            os.link(part, file)
+    except FileExistsError:
+        pass  # another program has made it
+    except OSError:  # a file system without links
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

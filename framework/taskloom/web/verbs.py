@@ -11,6 +11,7 @@ import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from taskloom.control.refusals import Refusal
@@ -22,6 +23,8 @@ _SECONDS = 20.0
 _AT_ONCE = 2
 _MOST_ROWS = 20_000
 _LONGEST = 200
+_OPTIONS = ("since", "until", "blocks")
+_KNOWN = ("job", *_OPTIONS, "count")
 _STATUS = {2: (400, "invalid-query"), 4: (404, "no-history")}
 
 
@@ -62,22 +65,26 @@ class Verbs:
 
 
 def task_arguments(name: str | None) -> list[str]:
-    """Return the command that lists the tasks, or describes one. Raises Refusal for what is no name."""
+    """Return the command that lists the tasks, or describes one. Raises Refusal for what is not a name."""
     return ["tasks"] if name is None else ["tasks", _checked("task", name)]
 
 
 def history_arguments(program: str, url: str, query: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the command that reads the last runs by `job` (several), `since` and `count`. Raises Refusal."""
-    unknown = next((name for name in query if name not in ("job", "since", "count")), None)
+    """Return the command that reads the last runs by `job` (several), `since` and `count`.
+
+    With `blocks`, in seconds, runs that are so close together are one, and `until` leaves out what ended later.
+    Raises Refusal.
+    """
+    unknown = next((name for name in query if name not in _KNOWN), None)
     if unknown is not None:
-        raise Refusal(400, "invalid-query", f"cannot find parameter {unknown!r}; known: job, since, count")
+        raise Refusal(400, "invalid-query", f"cannot find parameter {unknown!r}; known: {', '.join(_KNOWN)}")
     count = query.get("count", ["1000"])[-1]
     if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= _MOST_ROWS):
         raise Refusal(400, "invalid-query", f"cannot use {count[:_LONGEST]!r} as count; expected 1 to {_MOST_ROWS:,}")
-    since = [_checked("since", value) for value in query.get("since", [])[-1:]]
+    options = [("--" + name, _checked(name, query[name][-1])) for name in _OPTIONS if query.get(name)]
     jobs = [_checked("job", value) for value in query.get("job", [])]
     place = ["--history", url] if url else []
-    return ["history", "--name", program, *place, "--last", count, *(["--since", *since] if since else []), *jobs]
+    return ["history", "--name", program, *place, "--last", count, *chain.from_iterable(options), *jobs]
 
 
 def _checked(what: str, value: str) -> str:

@@ -70,7 +70,7 @@ class Heartbeat:
         self._counts: dict[str, int] = {}
 
     def poll_changes(self) -> list[Polled]:
-        """Return a message if the polls have changed. Those of a run that goes on waiting are no change."""
+        """Return a message if the polls have changed. Those of a run that goes on waiting are not a change."""
         token = self._token
         before, polled = self._polled, Polled(token.polls, token.is_waiting, token.is_wakeable)
         self._polled = polled

@@ -32,7 +32,8 @@ from taskloom.runners.wire import (
     StartFailed,
     decode_down,
 )
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_callback import CancelCallback
+from taskloom.sync.cancel_token import CancelToken
 from taskloom.sync.own_descriptor import OwnDescriptor
 from taskloom.worker.ending import leave
 from taskloom.worker.forked_children import reset_children

@@ -165,7 +165,7 @@ def test_a_socket_without_a_program_is_told(verb: str, ask: Callable[..., Any], 
         answer = ask(None, verb, "--socket", str(path))
 
     assert (answer.code, answer.out) == (4, "")
-    assert answer.err == f"taskloom: cannot reach a program at {path}: its program has ended, or it is no socket\n"
+    assert answer.err == f"taskloom: cannot reach a program at {path}: its program has ended, or it is not a socket\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -343,9 +343,9 @@ def test_runs_on_a_cluster_have_their_host_and_worker(recorded: RecordedHistory,
     [shown] = json.loads(ask("history", "far", "-o", "json").out)["runs"]
 
     assert "HOST" not in before
-    assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "OUTCOME", "WHY"]
-    assert {line.split()[0]: line.split()[4:7] for line in lines[-2:]} == {
-        "near#1": ["-", "-", "succeeded"],
-        "far#1": ["node-7", "w3", "succeeded"],
+    assert lines[-3].split() == ["RUN", "START", "BEGAN", "TIME", "HOST", "WORKER", "PID", "OUTCOME", "WHY"]
+    assert {line.split()[0]: line.split()[4:8] for line in lines[-2:]} == {
+        "near#1": ["-", "-", "-", "succeeded"],
+        "far#1": ["node-7", "w3", "4242", "succeeded"],
     }
     assert (shown["host"], shown["worker"], shown["pid"]) == ("node-7", "w3", 4242)

@@ -53,6 +53,8 @@ ME = os.getpid()
          "cannot use WATCHDOG_USEC='0'; expected microseconds"),
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "often"}, NotifySocket("/n"),
          "cannot use WATCHDOG_USEC='often'; expected microseconds"),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "9" * 5000}, NotifySocket("/n"),
+         f"cannot use WATCHDOG_USEC='{'9' * 40}'; expected microseconds"),
     ],
 )  # fmt: skip
 def test_what_the_variables_say(environ: dict[str, str], found: NotifySocket | None, problem: str) -> None:

@@ -163,6 +163,20 @@ def test_a_reload_is_told_with_the_time_of_its_request(scene: Callable[..., Scen
     assert it.manager.names() == ["READY", "RELOADING", "MONOTONIC_USEC", "READY"]
 
 
+def test_a_reload_of_a_program_that_stops_is_not_told(scene: Callable[..., Scene]) -> None:
+    it = scene()
+    it.start(Job(name="a", task=stay))
+    it.manager.wait_for("READY=1")
+    it.scheduler.stop(5)
+    it.manager.wait_for("STOPPING=1")
+
+    it.service.reloading()
+    it.service.reloaded()
+    it.service.close()
+
+    assert it.manager.names() == ["READY", "STOPPING"]
+
+
 def test_a_reload_of_a_program_that_is_not_ready_is_not_told(scene: Callable[..., Scene]) -> None:
     it = scene()
     it.start(Job(name="slow", task=Opening))

@@ -55,7 +55,7 @@ def progress_at(seconds: float, firings: int = 0) -> Progress:
     ("stream", "environ", "shares_terminal", "is_shown"),
     [
         (Terminal(), {"TERM": "xterm"}, False, True),
-        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, False, True),  # a carriage return is no escape
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, False, True),  # a carriage return is not an escape
         (Terminal(), {"TERM": "dumb"}, False, False),
         (Terminal(), {"TERM": "Unknown "}, False, False),
         (Terminal(), {}, False, False),

@@ -157,6 +157,7 @@ TAKEN: dict[str, list[Any]] = {
         ),
         {"dask": {"scheduler": "tcp://a:1", "insecure": True, "resources": {"GPU": 0.5}, "workers": ["a", "b"]}},
         {"dask": {"local": 1, "lease": {"ttl": "1m", "grace": 0, "period": "20s"}}},
+        {"dask": {"scheduler": "tls://a:1", "insecure": False, "tls": {"ca_file": "a", "cert_file": "b"}}},
     ],
 }
 REFUSED: dict[str, list[Any]] = {
@@ -194,8 +195,13 @@ REFUSED: dict[str, list[Any]] = {
         *({"dask": {"local": workers}} for workers in (0, 65, "2", True, 1.5)),
         *(
             {"dask": {"scheduler": address}}
-            for address in ("", 8786, "dask:8786", "http://a:8787", "tcp://a", "tcp://a:b")
+            for address in ("", 8786, "dask:8786", "http://a:8787", "tcp://a", "tcp://a:b", "tcp://a:0", "tls://a:1")
         ),
+        *("dask", {"dask": None}, {"dask": {}}, {"dask": {"nice": 5}}, {"local": 2}, {"dask": {}, "local": 2}),
+        {"dask": {"scheduler": "tcp://localhost:1", "local": 2}},
+        {"dask": {"scheduler": "tls://a:1", "insecure": True, "tls": {"ca_file": "a", "cert_file": "b"}}},
+        *({"dask": {"local": 1, name: value}} for name, value in (("insecure", True), ("workers", ["a"]))),
+        *({"dask": {"local": 1, "wait": wait}} for wait in (0, "0s", "0.0m")),
         *({"dask": {"local": 1, name: []}} for name in ("tls", "resources", "workers", "lease")),
         *({"dask": {"local": 1, "tls": tls}} for tls in ({}, {"ca_file": "a"}, {"ca_file": "~/a", "cert_file": "b"})),
         *({"dask": {"local": 1, "resources": resources}} for resources in ({"": 1}, {"GPU": 0}, {"GPU": "1"}, {})),

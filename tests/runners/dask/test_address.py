@@ -36,7 +36,9 @@ WRONG = [
     ("tcp://", f"cannot use 'tcp://' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://a b:1", f"cannot use 'tcp://a b:1' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://a:1/", f"cannot use 'tcp://a:1/' as the address of a Dask scheduler{FORMS}", "write tcp://a:1"),
-    ("tcp://::1:8786", f"cannot use 'tcp://::1:8786' as the address of a Dask scheduler{FORMS}", ""),
+    ("tcp://::1:8786", f"cannot use 'tcp://::1:8786' as the address of a Dask scheduler{FORMS}", "write tcp://[::1]:8786"),
+    ("tcp://fe80::1", f"cannot use 'tcp://fe80::1' as the address of a Dask scheduler{FORMS}", "write tcp://[fe80::1]:8786"),
+    ("tls:/a:1", f"cannot use 'tls:/a:1' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://[1.2.3.4]:1", f"cannot use 'tcp://[1.2.3.4]:1' as the address of a Dask scheduler{FORMS}", ""),
     ("ucx://a:1", f"cannot use 'ucx://a:1' as the address of a Dask scheduler{FORMS}", ""),
     ("TCP://a:1", f"cannot use 'TCP://a:1' as the address of a Dask scheduler{FORMS}", "write tcp://a:1"),
@@ -46,7 +48,12 @@ WRONG = [
     (
         "http://a:8787/status",
         f"cannot use 'http://a:8787/status' as the address of a Dask scheduler{FORMS}",
-        "that is the address of Dask's web pages; the scheduler is at tcp://a:8786",
+        "that is the address of Dask's web pages; the scheduler is at tls://a:8786",
+    ),
+    (
+        "http://[::1]:8787",
+        f"cannot use 'http://[::1]:8787' as the address of a Dask scheduler{FORMS}",
+        "that is the address of Dask's web pages; the scheduler is at tcp://[::1]:8786",
     ),
     ("tcp://a:0", "cannot use '0' as the port of 'tcp://a:0'; expected a number from 1 to 65535", ""),
     ("tcp://a:65536", "cannot use '65536' as the port of 'tcp://a:65536'; expected a number from 1 to 65535", ""),
@@ -65,3 +72,14 @@ def test_what_is_no_address_is_refused_in_words(written: str, message: str, hint
         parse_address(written)
 
     assert caught.value.args == (message, hint)
+
+
+@pytest.mark.parametrize("port", ["0", "00000", "65536", "65540", "65600", "66000", "70000", "99999", "100000", ""])
+def test_the_pattern_of_the_schema_refuses_a_port_that_is_none(port: str) -> None:
+    assert not re.search(ADDRESS_PATTERN, f"tcp://a:{port}")
+
+
+@pytest.mark.parametrize("port", ["1", "00001", "8786", "9999", "65535", "65529", "65499", "64999", "59999"])
+def test_the_pattern_of_the_schema_accepts_each_port(port: str) -> None:
+    assert re.search(ADDRESS_PATTERN, f"tcp://a:{port}")
+    assert parse_address(f"tcp://a:{port}").port == int(port)

@@ -188,3 +188,22 @@ def test_the_release_is_the_one_that_setup_cfg_allows() -> None:
 
     assert f"dask>={extra.RELEASE}.0,<{year}.{month + 1}" in required
     assert f"distributed>={extra.RELEASE}.0,<{year}.{month + 1}" in required
+
+
+@pytest.mark.parametrize(
+    ("found", "problems"),
+    [
+        ({"dask": "2026.8.0", "distributed": "2026.8.3"}, []),
+        (
+            {"dask": "2026.8.0", "distributed": "2026.7.1"},
+            ["has distributed 2026.7.1; this program needs release 2026.8"],
+        ),
+        ({}, ["has dask of an unknown version; this program needs release 2026.8"]),
+    ],
+)
+def test_a_worker_with_another_release_of_dask_says_so(
+    found: dict[str, str], problems: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions_of(found, monkeypatch)
+
+    assert extra.problems_here() == problems

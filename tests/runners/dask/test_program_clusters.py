@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.simulated_cluster import SOON, Child, DaskBench, SimulatedWorker, hello_of, obey
+from tests.support.simulated_cluster import (
+    ADDRESS,
+    SOON,
+    Child,
+    DaskBench,
+    FakeConnection,
+    SimulatedWorker,
+    dask_threads,
+    hello_of,
+    obey,
+)
 
 from taskloom import __version__
 from taskloom.clock import mono
@@ -17,9 +27,11 @@ from taskloom.runners.binding import TaskReference
 from taskloom.runners.dask import attachment
 from taskloom.runners.dask.connection import CallFailed, Connection, Listener
 from taskloom.runners.dask.options import Cluster
+from taskloom.runners.dask.protocol.agent_io import ExecutionGone
 from taskloom.runners.dask.protocol.messages import Command
 from taskloom.runners.dask.protocol.placement import Placement
 from taskloom.sync.latch import Latch
+from taskloom.testing.runner_tasks import wait_until
 
 INSTALLED = TaskReference("taskloom_plugins.countdown", "Countdown", {}, "taskloom_plugins.countdown.Countdown")
 LEASE = {"ttl": 3.0, "grace": 1.0, "period": 1.0}
@@ -92,6 +104,19 @@ def test_a_stop_during_the_attach_does_not_wait_for_it(dask: DaskBench) -> None:
     assert dask.runner.join(SOON)
 
 
+def test_a_cluster_that_does_not_answer_for_long_is_named_before_the_run_fails(
+    dask: DaskBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment, "_QUIET_SECONDS", 0.0)
+    caplog.set_level(logging.INFO)
+    dask.cluster.failures = [""]
+    handle = dask.start()
+    text = "waiting for the cluster at tcp://127.0.0.1:8786, for at most 30s"
+
+    assert wait_until(lambda: text in caplog.messages, SOON)
+    dask.cancel(handle)
+
+
 def test_a_worker_with_another_version_is_named_with_host_and_interpreter(dask: DaskBench) -> None:
     worker(dask, "w2").hello = hello_of("w2", version="0.0.1")
     handle = dask.start()
@@ -100,8 +125,8 @@ def test_a_worker_with_another_version_is_named_with_host_and_interpreter(dask: 
     assert isinstance(end, RunStartFailed)
     assert end.error.message == (
         f"cannot use the cluster at tcp://127.0.0.1:8786: worker w2 on host-w2 has Taskloom 0.0.1; this program has "
-        f"{__version__} (of 3 hosts in all); install the same version of Taskloom for the Dask scheduler and for each "
-        "worker"
+        f"{__version__} (of 3 hosts in all); install the same version of taskloom[dask] for the Dask scheduler and for "
+        "each worker"
     )
     assert "worker w2 on host-w2  /opt/bin/python" in end.error.traceback
 
@@ -281,6 +306,94 @@ def test_a_run_that_is_started_while_the_scheduler_is_gone_can_be_cancelled(dask
     assert dask.end(waiting) == RunEnded("job#2", How.NOT_ENTERED, None, True, False)
     dask.do_in(loop, child.end)
     dask.end(handle)  # after the next attempt to connect, a second later
+
+
+# -- clusters that no job uses any more
+
+
+def opened(bench: DaskBench) -> list[FakeConnection]:
+    """Return the connections that are open."""
+    return list(bench.cluster.connections)
+
+
+def written(**options: Any) -> dict[str, Any]:
+    """Return the options of a declared job."""
+    return {"scheduler": ADDRESS, **options}
+
+
+def test_a_reload_leaves_a_cluster_that_no_job_and_no_run_uses(dask: DaskBench) -> None:
+    unused, child = dask.begun("unused", lease=LEASE)
+    dask.begun("used")
+    dask.do(child.end)
+    dask.end(unused)
+    left, kept = opened(dask)
+
+    dask.runner.retain([written()])
+
+    assert left.closed.wait(SOON)
+    assert opened(dask) == [kept]
+
+
+def test_a_reload_keeps_the_cluster_of_a_live_run_until_its_end(dask: DaskBench) -> None:
+    handle, child = dask.begun(lease=LEASE)
+    [connection] = opened(dask)
+    dask.runner.retain([])
+    dask.do(lambda: child.report(RunEnded("job#1", How.RETURNED, None, False, callback_ran=False)))
+
+    assert not connection.closed.is_set()
+    dask.do(lambda: child.handle(ExecutionGone(child.execution)))
+
+    assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
+    assert connection.closed.wait(SOON)
+
+
+def test_a_job_that_is_brought_back_attaches_again(dask: DaskBench) -> None:
+    first, child = dask.begun()
+    dask.runner.retain([])
+    again, _ = dask.begun()  # while the first run is still there
+
+    assert dask.cluster.opened == 2
+    assert again.is_alive()
+    dask.do(child.end)
+    dask.end(first)
+
+
+def test_a_reload_gives_up_an_attach_that_no_run_waits_for(dask: DaskBench) -> None:
+    dask.cluster.failures = [""]
+    handle = dask.start()
+    assert dask.cluster.is_opening.wait(SOON)
+    dask.cancel(handle)
+    dask.end(handle)
+
+    dask.runner.retain([])
+
+    assert wait_until(lambda: not dask_threads(), SOON)
+
+
+def test_reloads_leave_no_threads_behind(dask: DaskBench) -> None:
+    for _ in range(3):
+        handle, child = dask.begun()
+        [connection] = opened(dask)
+        dask.do(child.end)
+        dask.end(handle)
+        dask.runner.retain([])
+        assert connection.closed.wait(SOON)
+
+    assert wait_until(lambda: not dask_threads(), SOON)
+    dask.runner.retain([])
+    assert not dask.runner._former
+
+
+def test_runs_of_another_session_of_this_program_hold_nothing_back(dask: DaskBench) -> None:
+    """The core waits for them, and knows when they have ended."""
+    dask.begun("other")
+    session = opened(dask)[0].topics[0].removeprefix("taskloom-")
+    elder = [{"session": session, "runs": ["job#7"], "stopped_by_seconds": 10 * SOON}]
+    worker(dask, "w1").hello = hello_of("w1", elder=elder)
+
+    dask.begun("job", lease=LEASE)
+
+    assert dask.cluster.opened == 2
 
 
 # -- the end, and bugs

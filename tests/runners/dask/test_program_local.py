@@ -152,7 +152,7 @@ def run_program(then: str) -> tuple[subprocess.Popen[str], int, int]:
 
 
 def wait_until_gone(pid: int) -> None:
-    """Wait until a process that is no child of ours has ended."""
+    """Wait until a process that is not a child of ours has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

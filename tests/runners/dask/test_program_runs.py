@@ -122,18 +122,18 @@ def test_a_report_that_is_none_is_logged_and_ends_nothing(dask: DaskBench, caplo
     dask.do(child.end)
 
     assert dask.end(handle) == RunEnded("job#1", How.RETURNED, None, False, False)
-    assert "the worker broke the protocol: it sent 'nonsense', which is no report" in caplog.text
+    assert "the worker broke the protocol: it sent 'nonsense', which is not a report" in caplog.text
 
 
 def test_a_run_whose_task_cannot_cross_does_not_start(dask: DaskBench) -> None:
     def refuse() -> TaskReference:
-        raise CannotCross("cannot send param 'at': it is no JSON data")
+        raise CannotCross("cannot send param 'at': it is not JSON data")
 
     binding = Binding(lambda: Body(lambda ctx: None, None), refer=refuse)
     end = dask.end(dask.start(binding=binding))
 
     assert isinstance(end, RunStartFailed)
-    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is no JSON data", True)
+    assert (end.error.message, end.error.is_explained) == ("cannot send param 'at': it is not JSON data", True)
 
 
 # -- stops

@@ -86,8 +86,8 @@ def test_a_report_with_one_changed_value_is_a_broken_protocol_or_a_report(data: 
     ("data", "message"),
     [
         ({}, "it sent an empty report"),
-        ({"begun": True}, "it sent 'begun', which is no report"),
-        ({"spec": {}}, "it sent 'spec', which is no report"),
+        ({"begun": True}, "it sent 'begun', which is not a report"),
+        ({"spec": {}}, "it sent 'spec', which is not a report"),
         ({"started": 1}, "'started' is 1; expected true or false"),
         ({"unresponsive": -1, "because": ""}, "'unresponsive' is -1; expected a number of seconds"),
         ({"ended": {**encode(LOST)["ended"], "how": "gone"}}, "'how' is 'gone'; expected how a run ends"),

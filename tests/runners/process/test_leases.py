@@ -65,7 +65,7 @@ def test_a_lease_that_is_renewed_while_the_supervisor_is_started_is_sent_to_it(b
         known: SimpleQueue[float | None] = SimpleQueue()
         connection = bench.handles[0].connection if bench.handles else handles.get(timeout=20).connection
         assert connection is not None
-        bench.runner._hub.io.post(connection, connection.renew, 200.0)  # type: ignore[union-attr]
+        bench.runner._hub.io.post(connection, connection.commands.renew, 200.0)  # type: ignore[union-attr]
         bench.runner._hub.io.post(connection, lambda: known.put(connection.lease))  # type: ignore[union-attr]
         assert known.get(timeout=20) == 200.0
 

@@ -86,7 +86,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptRecords]:
         (b"nonsense\n", "it sent a line that is not JSON: b'nonsense'"),
         (b"\xff\n", "it sent a line that is not UTF-8: b'\\xff'"),
         (b"[]\n", "it sent [] in place of an object"),
-        (b'{"fly": 1}\n', "it sent 'fly', which is no message"),
+        (b'{"fly": 1}\n', "it sent 'fly', which is not a message"),
         (b'{"poll": {}}\n', "'poll' has no 'n'"),
         (b"x" * (LONGEST_LINE + 1), f"it sent a line that is longer than {LONGEST_LINE:,} bytes"),
         (encode(Hello(__version__, 1)), "it said hello for a second time"),
@@ -388,7 +388,7 @@ def test_a_worker_that_never_reads_costs_no_memory_without_end(
 
     monkeypatch.setattr("taskloom.runners.process.outgoing._MOST_UNSENT", 64 * 1024)
     for _ in range(20_000):
-        connection.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
+        connection.commands.set_poll_interval(1.25)  # instead of the IO thread, which has nothing to do now
 
     control = connection._ends._control
     assert control is not None

@@ -33,7 +33,7 @@ def test_bars_are_where_the_runs_were(browser: Browser, program: WebProgram) -> 
         late_and_alive = [[5, 8, 18, "succeeded"], [None, 20, None, None]]
         assert page.evaluate(LANE, late_and_alive) == [[8, 10, "good", 3, 1, 0], [20, 10, "alive", 0, 1, 0]]
         close_together = [[None, 10, 10.1, "succeeded"], [None, 11, 11.1, "failed"], [None, 12, 12.1, "succeeded"]]
-        assert page.evaluate(LANE, close_together) == [[10, 5, "bad", 0, 3, 1]]
+        assert page.evaluate(LANE, close_together) == [[10, 3, "bad", 0, 3, 1]]
         assert page.evaluate(MARKS) == [35, 50]
 
 

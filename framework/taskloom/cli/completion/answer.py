@@ -17,7 +17,7 @@ VARIABLE = "_TASKLOOM_COMPLETE"
 
 
 def answer(command: click.Command, environ: Mapping[str, str]) -> tuple[int, str]:
-    """Return the exit code and the lines for the shell. Whatever fails is no completion, and never a message.
+    """Return the exit code and the lines for the shell. Whatever fails is not a completion, and never a message.
 
     `environ` has VARIABLE, TASKLOOM_LINE with the command line up to the cursor, and for bash TASKLOOM_BREAKS.
     """
@@ -37,7 +37,7 @@ def candidates(command: click.Command, line: Line) -> list[CompletionItem[str]]:
     """Return what may stand for the word that is being typed, as whole words; a usage error is raised."""
     before = list(line.words[1:])
     found = ShellComplete(command, {}, "taskloom", VARIABLE).get_completions(before, line.word)
-    # Of `--name=jo` click completes the part after the sign only.
+    # Click completes only the part of `--name=jo` after the sign.
     option, sign, _ = line.word.partition("=")
     prefix = option + sign if sign and option.startswith("-") else ""
     for item in found:

@@ -1,4 +1,4 @@
-"""The names that are completed from a history. Whatever fails is no completion: who types is not interrupted."""
+"""The names that are completed from a history. Whatever fails is not a completion: who types is not interrupted."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ __all__ = [
     "complete_tasks",
 ]
 
-# Of the 150 ms that a completion may take; the start of Python and of click takes about 80 ms.
+# A completion may take 150 ms, and the start of Python and of click takes about 80 of them.
 _READ_SECONDS = 0.05
 _MOST_BYTES = 1 << 20
 # A program that holds its interpreter lock does not answer, and a shell waits for the completion.

@@ -146,7 +146,7 @@ def connect(name: str | None, socket: str | None, **options: Any) -> Connection:
 
 
 def _find(name: str | None, socket: str | None) -> Program:
-    """A flag counts more than a variable: with `--name` on the command line, TASKLOOM_SOCKET does not count."""
+    """Return the program that is meant. A flag counts more than a variable: `--name` more than TASKLOOM_SOCKET."""
     context = click.get_current_context(silent=True)
     if context is not None and name is not None and socket is not None:
         environment = click.core.ParameterSource.ENVIRONMENT
@@ -237,7 +237,7 @@ class JobFilter(NamedTuple):
     """The jobs that a route is asked about: names and globs for its query, and what is left out afterwards."""
 
     query: list[str]
-    """Of `job`; empty for all."""
+    """The values of `job` in the query; empty for all jobs."""
     names: frozenset[str] | None
     """The names that are wanted, if they do not all fit into a query; None if nothing has to be left out."""
 

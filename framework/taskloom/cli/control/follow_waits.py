@@ -16,7 +16,7 @@ from taskloom.control.reply_fields import Fields
 
 __all__ = ["END_SECONDS", "SETTLE_SECONDS", "is_gone", "place_of", "wait_until_over"]
 
-# After a connection is lost the process is looked for so often.
+# How often the process is looked for after a connection is lost.
 _LOOK_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.05
 _IDLE_SECONDS = 5.0

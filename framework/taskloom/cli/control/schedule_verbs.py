@@ -128,7 +128,7 @@ def _change(
     require_jobs(verb, jobs, labels, wants_all=wants_all)
     connection, results = connect(**program), Results(output)
     chosen = choose_jobs(connection, jobs, labels)
-    # Of all jobs, or of those with a label, the verb means those with a schedule.
+    # For all jobs, or for those with a label, the verb means those that have a schedule.
     for acted in act(connection, verb, chosen, results, reason, passes_over={} if jobs else _PASSED_OVER):
         results.add(JobResult(acted.status.text("job"), verb, describe(acted.status), run=acted.run))
     return results.finish()

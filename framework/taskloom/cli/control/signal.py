@@ -26,7 +26,7 @@ from taskloom.signal_names import read_signal, require_signal, signal_name
 
 __all__ = ["signal"]
 
-# Of all jobs, or of those with a label, the verb means those that can get a signal.
+# For all jobs, or for those with a label, the verb means those that can get a signal.
 _PASSED_OVER = {"no-process": "without a process", "no-run": "without a run"}
 
 

@@ -87,7 +87,7 @@ class FinishedWait(_StateWait):
             self._over(status, "finished", is_good=is_good)
 
     def end_with_program(self, end: ProgramEnd) -> None:
-        """Nothing runs any more; whether that is good depends on the last run that is known."""
+        """Called when nothing runs any more; whether that is good depends on the last run that is known."""
         if end is not ProgramEnd.STOPPED or self._last.flag("failed"):
             super().end_with_program(end)
         else:

@@ -19,6 +19,7 @@ from taskloom.cli.history.meant_jobs import meant_jobs
 from taskloom.cli.history.row_tables import JobHistory, Shape, action_lines, job_lines, run_lines, start_lines
 from taskloom.clock import wall
 from taskloom.diagnostics import quoted
+from taskloom.history.blocks import Block
 from taskloom.history.read_rows import JobTotals, Page, RunFilter, StartEntry
 from taskloom.text import first_of, plural, printable
 
@@ -26,7 +27,7 @@ __all__ = ["history"]
 
 # As many lines as fit on a screen.
 _LAST = 20
-# Of each job so many runs are shown in a line, as supervisors keep of them.
+# The number of runs of each job that a line shows; supervisors keep as many.
 _LAST_OF_JOB = 20
 _MOST = 100_000
 _MOST_NAMED = 5
@@ -40,6 +41,9 @@ _MOST_NAMED = 5
 @click.option("-n", "--last", "count", type=click.IntRange(1, _MOST), default=_LAST, show_default=True,
               help="How many of the last runs to show, and of the jobs.")  # fmt: skip
 @click.option("--actions", is_flag=True, help="Show what users have done, and who, in place of runs.")
+@click.option("--blocks", "every", type=click.FloatRange(0.001), hidden=True, metavar="SECONDS",
+              help="With -o json: runs that are so close together as one, for timelines.")  # fmt: skip
+@click.option("--until", type=Since(), hidden=True, metavar="WHEN", help="With --blocks: only what ended before then.")
 @click.option("--starts", is_flag=True, help="Show the starts of the program in place of runs.")
 @history_options
 @output_option
@@ -50,6 +54,8 @@ def history(  # noqa: PLR0917 - click passes them by name
     since: str | None,
     count: int,
     actions: bool,
+    every: float | None,
+    until: str | None,
     starts: bool,
     name: str | None,
     path: str | None,
@@ -82,12 +88,16 @@ def history(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError(f"cannot use --failed with {'--actions' if actions else '--starts'}: it is about runs")
     if jobs and starts:
         raise click.UsageError("cannot use JOB with --starts: a start is of the whole program")
+    if every is not None and (output != "json" or failed or actions or starts):
+        raise click.UsageError("cannot use --blocks without -o json, or with --failed, --actions or --starts")
     begin = _begin(since)
     with chosen_history(name=name, path=path, database=database) as chosen:
         meant = meant_jobs(chosen.reader.jobs(chosen.name), jobs) if jobs else None
         wanted = chosen.filter(meant, since=begin, only_failed=failed)
         if actions:
             shown: _Shown = _Actions(chosen, chosen.reader.actions(wanted, count))
+        elif every is not None:
+            shown = _Blocks(chosen, chosen.reader.blocks(wanted, until=_begin(until), every=every, most=count))
         elif starts:
             shown = _Starts(chosen, _starts_since(chosen, begin, count))
         else:
@@ -140,6 +150,20 @@ class _Runs(NamedTuple):
         }
 
 
+class _Blocks(NamedTuple):
+    chosen: Chosen
+    blocks: Sequence[Block]
+
+    def lines(self, shape: Shape) -> list[Line]:
+        return []
+
+    def notes(self) -> list[str]:
+        return []
+
+    def data(self) -> dict[str, Any]:
+        return {"blocks": [block.as_dict() for block in self.blocks]}
+
+
 class _Actions(NamedTuple):
     chosen: Chosen
     page: Page
@@ -168,7 +192,7 @@ class _Starts(NamedTuple):
         return {"starts": [start.as_dict() for start in self.page.rows], "older": self.page.older}
 
 
-_Shown = _Runs | _Actions | _Starts
+_Shown = _Runs | _Blocks | _Actions | _Starts
 
 
 def _page_notes(chosen: Chosen, page: Page, noun: str) -> list[str]:

@@ -80,7 +80,8 @@ def run_lines(runs: Sequence[RunEntry], starts: Mapping[str, StartEntry], shape:
     """Return a line for each run, after the head."""
     rows = [("RUN", "START", "BEGAN", "TIME", "OUTCOME", "WHY"), *(run_row(run, starts, shape.now) for run in runs)]
     if any(run.host for run in runs):
-        places = [("HOST", "WORKER"), *((run.host or "-", run.worker or "-") for run in runs)]
+        found = ((run.host or "-", run.worker or "-", str(run.pid or "-")) for run in runs)
+        places = [("HOST", "WORKER", "PID"), *found]
         rows = [(*row[:_OUTCOME], *place, *row[_OUTCOME:]) for row, place in zip(rows, places, strict=True)]
     return _lines(fitted_table(rows, shape.line_width, shape.mark, has_note=True), [_style(run) for run in runs])
 

@@ -30,7 +30,7 @@ _HELPERS = {
 }
 # More names than these make a log line too long to read.
 _MOST_NAMED = 10
-# Of a longer command line, the beginning says enough in a log line.
+# A log line shows only the beginning of a longer command line.
 _LONGEST_COMMAND = 80
 _POLL_MILLISECONDS = 20.0
 

@@ -50,7 +50,7 @@ FINISH_SECONDS = 2.0
 DEGRADED_SECONDS = 0.5
 # If the deadline of the stop is over already: enough for a commit on a fast disk.
 LEAST_SECONDS = 0.1
-# Of the command line of a caller.
+# The most characters that are kept of the command line of a caller.
 _MOST_COMMAND = 4096
 
 

@@ -73,7 +73,7 @@ def import_for_runs(specs: Collection[JobSpec]) -> None:
 
 
 def prepare_for_processes(specs: Iterable[JobSpec]) -> None:
-    """If any run is to be in a process: import what that needs, and raise the limit of open files. Idempotent."""
+    """Import what runs in processes need, and raise the limit of open files, if there are any. Idempotent."""
     if any(spec.runner.name == "process" for spec in specs):
         from taskloom.runners.process.file_limit import raise_limit
 

@@ -102,8 +102,8 @@ class ProgramNotifications:
         for each in notifier.finish(max(deadline, mono() + LEAST_SECONDS)):
             missing = each.lost + each.queued
             if missing:
-                why = f" ({each.reason})" if each.reason else ""
-                console.log(f"{plural(missing, 'notification')} not sent to {each.name}{why}", level="WARNING")
+                why = each.reason or "no answer yet"
+                console.log(f"{plural(missing, 'notification')} not sent to {each.name} ({why})", level="WARNING")
 
     def close(self) -> None:
         """End the threads, because the program does not begin."""

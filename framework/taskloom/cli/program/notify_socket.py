@@ -16,6 +16,8 @@ __all__ = ["NotifySocket", "take_notify_socket"]
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 # A shorter one could not be fed on a busy machine.
 _LEAST_WATCHDOG = 0.1
+# Of a number of 64 bits, as systemd has it.
+_MOST_DIGITS = 20
 
 
 class NotifySocket(NamedTuple):
@@ -60,6 +62,6 @@ def _watchdog(written: dict[str, str], pids: Collection[int]) -> tuple[float | N
     every, pid = written["WATCHDOG_USEC"], written["WATCHDOG_PID"]
     if not every or (pid and pid not in map(str, pids)):
         return None, ""
-    if not (every.isascii() and every.isdecimal() and int(every)):
-        return None, f"cannot use WATCHDOG_USEC={every!r}; expected microseconds"
+    if not (every.isascii() and every.isdecimal() and len(every) <= _MOST_DIGITS and int(every)):
+        return None, f"cannot use WATCHDOG_USEC={every[:40]!r}; expected microseconds"
     return max(_LEAST_WATCHDOG, int(every) / 1e6), ""

@@ -1,17 +1,13 @@
 """The program behind `taskloom run`, from the first signal handler to the exit code.
 
-The main thread waits on one queue, for signals and for messages about the scheduler. A signal handler only
-notes its number there. The handlers are installed, and the watcher process is forked, before anything that may take
-long and before the first thread is started. Everything that a stop needs is made before the first job: if the system
-refuses one of these threads, nothing starts.
-
-Whatever is raised on the main thread while jobs run stops them; the main thread goes on waiting for signals meanwhile.
+A signal handler only notes its number in the queue of the main thread (`main_loop`). The handlers are installed, and
+the watcher process is forked, before anything that may take long and before the first thread is started. Everything
+that a stop needs is made before the first job: if the system refuses one of these threads, nothing starts.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,7 +23,7 @@ from taskloom.cli.program.final_report import FinalReport
 from taskloom.cli.program.history import ProgramHistory
 from taskloom.cli.program.imports import ImportWatch, import_for_runs, prepare_for_processes
 from taskloom.cli.program.log_output import open_output
-from taskloom.cli.program.main_thread_errors import MOST_ERRORS, MOST_WHILE_LISTENING, MainThreadErrors
+from taskloom.cli.program.main_loop import MainLoop
 from taskloom.cli.program.messages import Message
 from taskloom.cli.program.notifications import ProgramNotifications
 from taskloom.cli.program.reload import Reloader
@@ -37,9 +33,8 @@ from taskloom.cli.program.settings import RunSettings
 from taskloom.cli.program.shared_process import SharedProcess
 from taskloom.cli.program.shutdown import Ending
 from taskloom.cli.program.signal_guard import SignalGuard
-from taskloom.cli.program.signal_queue import SignalQueue
 from taskloom.cli.program.signal_reactions import SignalReactions
-from taskloom.cli.program.signals import Signal, SignalAction, SignalPolicy
+from taskloom.cli.program.signals import SignalPolicy
 from taskloom.cli.program.start_log import StartLog
 from taskloom.cli.program.status_text import status_text
 from taskloom.cli.program.stopping import Stopping
@@ -47,13 +42,10 @@ from taskloom.cli.program.watcher import Watcher
 from taskloom.cli.program.web import ProgramWeb, require_web
 from taskloom.cli.resources import OutOfResources, needed, room_for_start
 from taskloom.cli.settings import Sources
-from taskloom.clock import mono
-from taskloom.core.model import Reason, ReasonKind
 from taskloom.core.report import ExitCode, StopReport
 from taskloom.observe.masking import Masker
 from taskloom.observe.terminal import is_terminal, width
 from taskloom.scheduler.facade import Scheduler
-from taskloom.sync.latch import Latch
 from taskloom.text import to_json
 
 __all__ = ["Program"]
@@ -62,8 +54,6 @@ _NOT_WATCHED = (
     "the watcher process was ended from outside; jobs run on and are stopped as usual, but the program cannot be ended "
     "on time while C code holds the GIL"
 )
-# While a stop is under way the main thread also polls for its end, so that no lost message can hold the program.
-STOP_POLL_SECONDS = 1.0
 
 
 class Program:
@@ -98,16 +88,14 @@ class Program:
         self._is_fresh = is_fresh
         self._has_new_token = has_new_token
         reserve_descriptors()  # first: otherwise a descriptor of ours gets the number of a closed standard stream
-        self._queue: SignalQueue[Message | Callable[[], object]] = SignalQueue()
         self._policy = SignalPolicy(has_terminal=sys.stdin is not None and sys.stdin.isatty())
-        self._guard = SignalGuard(self._on_signal)
+        self._loop = MainLoop(self._policy)
+        self._queue, self._errors = self._loop.queue, self._loop.errors
+        self._guard = SignalGuard(self._loop.note_signal)
         self._start_log = StartLog(() if sources is None else sources.warnings)
         self._warn = self._start_log.warn
         self._service = service_manager(os.environ, self._warn)
         self._imports = ImportWatch(self._guard, self._queue.put, self._warn)
-        self._errors = MainThreadErrors()
-        self._jobs_started = Latch()
-        self._is_stop_requested = False
         self._process = SharedProcess()
         self._control = ProgramControl()
         self._history = ProgramHistory()
@@ -136,19 +124,30 @@ class Program:
                 undo.pop_all()
         except SystemExit as error:  # otherwise it would end the program in silence, with a code of its own
             raise RuntimeError("code of a plugin called sys.exit on the main thread") from error
-        return self._finish(self._wait_for_end())
-
-    def _on_signal(self, number: int, _: object) -> None:
-        """Note the number of a signal. The handler may interrupt the main thread at any point."""
-        if self._policy.is_stop(number):
-            self._is_stop_requested = True
-        self._queue.note(number)
+        return self._finish(self._loop.wait_for_end())
 
     # -- setting up
 
     def _set_up(self, files: JobFiles, undo: ExitStack) -> None:
         """Make everything that the jobs and a stop need; `undo` takes how to remove it if that fails."""
         room_for_start()
+        self._take_signals(undo)
+        selection = files.read()
+        self._learn_settings(selection)
+        self._learn_jobs(selection)
+        self._history.choose(self._settings.history, selection.specs, self._masker)
+        require_web(self._settings.http)
+        self._make_scheduler(undo)
+        self._start_threads(selection, undo)
+        self._make_reactions(files, selection)
+        self._open_control_and_history(files, undo)
+        # Nothing is logged before all threads are there.
+        self._start_log.begin(self._console, selection, files.paths, is_default=self._is_default)
+        self._log_places(selection)
+        self._add_jobs(selection)
+
+    def _take_signals(self, undo: ExitStack) -> None:
+        """Install the handlers of signals and start the watcher process."""
         self._guard.install()
         undo.callback(self._guard.uninstall)
         try:
@@ -160,11 +159,9 @@ class Program:
         self._guard.keep_wakeup_fd()
         self._process.watch_forks(self._watcher.forget, self._history.leave_behind, self._web.leave_behind)
         undo.callback(self._process.close)
-        selection = files.read()
-        self._learn_settings(selection)
-        self._learn_jobs(selection)
-        self._history.choose(self._settings.history, selection.specs, self._masker)
-        require_web(self._settings.http)
+
+    def _make_scheduler(self, undo: ExitStack) -> None:
+        """Make the scheduler, and what shows its events: both without jobs."""
         self._scheduler = Scheduler(
             stop_within=self._stop_within, on_stopping=self._on_stopping, log=False, memory=self._history.memory
         )
@@ -175,9 +172,11 @@ class Program:
             self._settings, self._events, self._masker, is_verbose=self._is_verbose, warn=self._warn, undo=undo
         )
         self._output, self._console = self._shown.output, self._shown.console
-        console = self._console
         self._line_width = width() if is_terminal(sys.__stderr__) else None
-        self._process.use(self._shown.detach, console, self._shown.streams)
+        self._process.use(self._shown.detach, self._console, self._shown.streams)
+
+    def _start_threads(self, selection: Selection, undo: ExitStack) -> None:
+        """Start every thread that the jobs or a stop need, and import what their runs need."""
         with needed("start the thread that writes log files"):
             self._shown.apply(selection.specs)
         undo.callback(self._scheduler.stop, 0)
@@ -198,7 +197,11 @@ class Program:
             import_for_runs(selection.specs)
         with needed("start the thread that waits for the jobs"):
             self._helper = EndHelper()
-            self._helper.do(self._wait_for_scheduler)
+            self._helper.do(partial(self._loop.wait_for_scheduler, self._scheduler))
+
+    def _make_reactions(self, files: JobFiles, selection: Selection) -> None:
+        """Make what the main thread does about signals, the end of the jobs, and requests to reload."""
+        console = self._console
         by_tasks = partial(self._shown.check_logging, "a task")
         self._stopping = Stopping(self._scheduler, self._watcher, console, self._stop_within, by_tasks)
         self._final = FinalReport(
@@ -217,14 +220,10 @@ class Program:
             history=self._history,
             service=self._service,
         )
-        self._reactions = SignalReactions(
+        reactions = SignalReactions(
             self._stopping, self._reloader, self._final, console, self._history, self._show_status, self._output.close
         )
-        self._open_control_and_history(files, undo)
-        # Nothing is logged before all threads are there.
-        self._start_log.begin(console, selection, files.paths, is_default=self._is_default)
-        self._log_places(selection)
-        self._add_jobs(selection)
+        self._loop.attach(self._scheduler, self._stopping, self._imports, reactions)
 
     def _add_jobs(self, selection: Selection) -> None:
         self._scheduler.add_all(selection.specs, remembered=self._history.remembered(selection.specs))
@@ -270,7 +269,7 @@ class Program:
         if not selection.settings:
             return
         self._settings = self._settings.with_given(selection.settings)
-        if not self._is_stop_requested and self._settings.stop_within != self._stop_within:
+        if not self._loop.is_stop_requested and self._settings.stop_within != self._stop_within:
             self._stop_within = self._settings.stop_within
             self._watcher.allow(self._stop_within)
 
@@ -294,75 +293,6 @@ class Program:
         return self._shown.apply(selection.specs)
 
     # -- while the jobs run
-
-    def _wait_for_end(self) -> StopReport:
-        """Start the jobs and wait until they are stopped. An exception stops them, and the waiting goes on."""
-        error: BaseException | None = None
-        for count in range(MOST_ERRORS):
-            try:
-                if error is not None:
-                    self._stop_after(error)
-                if count > MOST_WHILE_LISTENING:
-                    self._scheduler.wait_stopped(max(0.0, self._stopping.deadline - mono()))
-                self._start_jobs()
-                self._handle_until(Message.STOPPED)
-                return self._scheduler.stop()
-            except BaseException as raised:  # noqa: BLE001 - also what a signal handler of a plugin raises
-                error = raised
-        os._exit(self._errors.code)
-
-    def _start_jobs(self) -> None:
-        if not self._jobs_started.is_open:
-            # After a stop signal while the files were read, no job starts.
-            if not (self._is_stop_requested or any(map(self._policy.is_stop, self._queue.arrived()))):
-                self._scheduler.start()
-            self._jobs_started.open()
-
-    def _handle_until(self, last: Message) -> None:
-        """Handle signals and messages until this message comes, or until the stop is over if its message is lost."""
-        while True:
-            message = self._queue.get(STOP_POLL_SECONDS if self._stopping.is_under_way else float("inf"))
-            if message is last:
-                return
-            if message is None and last is Message.STOPPED and self._scheduler.wait_stopped(0):
-                return
-            if message is Message.WORK_FINISHED:
-                finished = Reason(ReasonKind.FINISHED, "all non-daemon jobs have ended")
-                self._stopping.begin(self._scheduler.stop_reason or finished)
-            elif isinstance(message, Message):
-                self._imports.take_back_unseen()
-            elif isinstance(message, Signal):
-                self._handle_signal(message)
-            elif message is not None:
-                message()
-
-    def _stop_after(self, error: BaseException) -> None:
-        """Stop all jobs because of an exception on the main thread; it may be called again."""
-        self._errors.record(error)
-        self._jobs_started.open()
-        self._imports.take_back_unseen()
-        if isinstance(error, KeyboardInterrupt):  # SIGINT, while its handler was that of Python
-            self._on_signal(signal.SIGINT, None)
-        else:
-            self._stopping.begin(Reason(ReasonKind.SHUTDOWN, f"{type(error).__name__} on the main thread"))
-
-    def _wait_for_scheduler(self) -> None:
-        try:
-            self._jobs_started.wait()
-            self._scheduler.wait()
-            self._queue.put(Message.WORK_FINISHED)
-            self._scheduler.wait_stopped()
-            self._queue.put(Message.STOPPED)
-        except BaseException as error:  # noqa: BLE001 - without this thread the program would not end by itself
-            self._queue.put(partial(self._stop_after, error))
-
-    # -- the signals
-
-    def _handle_signal(self, arrived: Signal) -> None:
-        action = self._policy.action_for(arrived.number, arrived.at)
-        if action is SignalAction.RELOAD:
-            self._imports.take_back_unseen()
-        self._reactions.react(arrived, action)
 
     def _show_status(self) -> None:
         self._console.show(status_text(self._scheduler, self._line_width, self._console.names.mark))
@@ -432,4 +362,4 @@ class Program:
             self._queue.put(Message.THREADS_OVER)
 
         self._helper.do(wait_and_tell)
-        self._handle_until(Message.THREADS_OVER)
+        self._loop.handle_until(Message.THREADS_OVER)

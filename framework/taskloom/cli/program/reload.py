@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEPENDENCIES_TOO", "Reloader", "sum_of"]
 
-# Of more changes than these, the log of details has only the number.
+# If there are more changes than these, the log of details has only their number.
 MOST_CHANGES = 100
 # More names than these make the line about a reload too long to read.
 MOST_NAMES = 5
@@ -82,7 +82,7 @@ class _Request:
         self.outcome = _LOST
 
 
-# For a request whose reload has failed in our own code.
+# The outcome of a reload that has failed in our own code.
 _LOST = ReloadOutcome(error=f"internal error; {_UNCHANGED}", code="internal-error")
 
 
@@ -253,7 +253,7 @@ class Reloader:
             raise
 
     def _failed(self, error: BaseException) -> ReloadOutcome:
-        """Log an error that no one has expected, and return it as an outcome."""
+        """Log an unexpected error, and return it as an outcome."""
         advice = advice_for(error)
         if not advice:
             trace = "".join(traceback.format_exception(error))

@@ -35,7 +35,7 @@ READY_SECONDS = 60.0
 """After this time the program counts as ready in any case: systemd allows 90 seconds for a start."""
 REST_SECONDS = 1.0
 _LONGEST_REST = 5.0
-# Of the time between two lines of text, a snapshot takes no more than this part.
+# A snapshot takes no more than this part of the time between two lines of text.
 _SHARE = 20.0
 # For an answer of the scheduler's thread. Ten spinning tasks delay it by some tenths of a second.
 _ANSWER_SECONDS = 2.0
@@ -115,13 +115,13 @@ class ServiceManager:
 
     def reloading(self) -> None:
         """Tell that the program reads its files again. The time is that of the request: systemd compares it."""
-        if self._thread is not None and self._is_ready:
+        if self._may_reload():
             self._outgoing.append(("RELOADING=1", f"MONOTONIC_USEC={int(mono() * 1e6)}"))
             self._wake()
 
     def reloaded(self) -> None:
         """Tell that this is over."""
-        if self._thread is not None and self._is_ready:
+        if self._may_reload():
             self._outgoing.append(("READY=1",))
             self.put()
             self._wake()
@@ -134,6 +134,10 @@ class ServiceManager:
             self._wake()
             if thread.wait_for(self._closed, _CLOSE_SECONDS):
                 thread.join(_CLOSE_SECONDS)
+
+    def _may_reload(self) -> bool:
+        # A program that stops is neither ready nor reloading: STOPPING=1 is the last of these three.
+        return self._thread is not None and self._is_ready and not self._is_stopping
 
     def _wake(self) -> None:
         try:

@@ -43,7 +43,7 @@ FLUSH_SECONDS = 0.3
 DELIVERY_SECONDS = 2.0
 # The part of that time in which a slow reader of the events may still take some. The rest is for counting the others.
 END_SHARE = 0.8
-# For the exit handlers and the children together.
+# The time for the exit handlers and the children together.
 END_SECONDS = 2.0
 # If the deadline of the stop is over already: enough for exit handlers that do not wait, and for files on a fast disk.
 LEAST_SECONDS = 0.1

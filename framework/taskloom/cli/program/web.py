@@ -67,10 +67,9 @@ class ProgramWeb:
             tokens = tokens_of(info.name, token_folder(), is_new=has_new_token)
         except TokenError as error:
             raise click.UsageError(str(error)) from None
-        names = frozenset({*setting.names, setting.host})
         app = WebApp(
             control.connect,
-            Rules(tokens.act, tokens.read, names),
+            Rules(tokens.act, tokens.read, frozenset(setting.names), setting.host.lower()),
             {"start": info.start, "name": info.name, "version": __version__},
         )
         tls = Tls(setting.cert, setting.key) if setting.cert else None

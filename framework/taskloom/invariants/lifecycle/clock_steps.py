@@ -24,7 +24,7 @@ class ClockSteps:
         self.last_check = 0.0
         """When a tick compared the clocks last, in monotonic seconds."""
         self._offset = self._highest_offset = self._new_time = 0.0
-        # By the `repeats_after` of calendars.
+        # The keys are the `repeats_after` of calendars.
         self._tops: dict[float, float] = {HOURS_3: NOT_YET}
         self._replays: dict[float, float] = {}
         self._corrections: dict[float, float] = {}

@@ -66,6 +66,8 @@ class Reloads:
                 self._apply(jobs[name], changed)
             if "start" in changed and jobs[name].is_auto_start and name not in self._renewed:
                 self._renewed.append(name)
+        # A job whose `daemon` changes counts by its new declaration, even if it is skipped before the step ends.
+        model.had_non_daemon = model.had_non_daemon or any(_is_active_non_daemon(jobs[name]) for name in changes)
         begun = {*self._renewed, *added}
         to_start = [name for name in new if name in begun]
         starting = [name for name in to_start if model.has_started and jobs[name].is_auto_start]
@@ -226,6 +228,10 @@ class Reloads:
         """Check that the job was removed."""
         if not self._model.fulfil_action("ForgetJob", action.job):
             self._model.report("I12", f"ForgetJob of {action.job}, which was not removed")
+
+
+def _is_active_non_daemon(job: JobModel) -> bool:
+    return job.spec.enabled and not job.spec.daemon and job.is_active
 
 
 def _keeps_program_alive(job: JobModel) -> bool:

@@ -45,7 +45,7 @@ class Restarts:
         else:
             job.delay = min(job.delay * policy.factor, policy.max_delay)
         job.wait_for(Wait.BACKOFF)
-        # Of a lost run the delay counts from the loss, and its job may have been blocked for longer.
+        # After a lost run the delay counts from the loss, and its job may have been blocked for longer.
         passed = self._model.now - run.ended if run.outcome == "lost" and run.ended is not None else 0.0
         longest = job.delay * (1.0 + policy.jitter)
         between = Between(max(0.0, job.delay - passed), max(0.0, longest - passed))

@@ -34,8 +34,9 @@ from taskloom.text import duration
 # Modules of the runner are imported by the readers: programs without a cluster do not pay for them.
 __all__ = ["ADDRESS_PATTERN", "DASK", "DASK_OPTIONS"]
 
-ADDRESS_PATTERN = r"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}$"
-"""Of the JSON Schema: it accepts every address that `parse_address` accepts."""
+_NO_PORT = r"0+$|6553[6-9]|655[4-9]\d|65[6-9]\d\d|6[6-9]\d{3}|[7-9]\d{4}"
+ADDRESS_PATTERN = rf"^(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):(?!{_NO_PORT})[0-9]{{1,5}}$"
+"""The pattern in the JSON Schema: it accepts every address that `parse_address` accepts."""
 
 # A local cluster is for trials on one machine, and each of its workers is an interpreter.
 _MOST_LOCAL_WORKERS = 64
@@ -216,4 +217,17 @@ def _read(value: object, loc: Loc) -> RunnerSpec:
     return spec
 
 
-DASK = Spec(_read, described(_KNOWN.schema, DASK_OPTIONS), lambda value: isinstance(value, Mapping))
+# What `check_options` says of several options at once, as far as a schema can say it: whether a host is this machine
+# is left to the reader.
+_OF_EXISTING_CLUSTER = ("tls", "insecure", "resources", "workers")
+_TOGETHER = {
+    "type": "object",
+    "oneOf": [
+        {"required": ["scheduler"]},
+        {"required": ["local"], "properties": dict.fromkeys(_OF_EXISTING_CLUSTER, False)},
+    ],
+    "if": {"required": ["scheduler"], "properties": {"scheduler": {"type": "string", "pattern": "^tls://"}}},
+    "then": {"required": ["tls"], "properties": {"insecure": {"not": {"const": True}}}},
+}
+
+DASK = Spec(_read, {**described(_KNOWN.schema, DASK_OPTIONS), **_TOGETHER}, lambda value: isinstance(value, Mapping))

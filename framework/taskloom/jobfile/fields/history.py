@@ -21,7 +21,7 @@ KEEP_SECONDS = 30 * 86400.0
 SIZE_BYTES = 256 << 20
 # SQLite alone needs some tens of pages for its tables and indexes, and its log may have a megabyte.
 LEAST_BYTES = 4 << 20
-# Of a database. `postgres` is what many services write.
+# The schemes of the URL of a database. `postgres` is what many services write.
 URL_SCHEMES = ("sqlite", "postgresql", "postgres")
 
 _ON, _OFF = ("on", "true"), ("off", "false")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskloom.core.model import RunnerSpec
-from taskloom.jobfile.fields.dask_options import DASK
+from taskloom.jobfile.fields.dask_options import DASK, DASK_OPTIONS
 from taskloom.jobfile.fields.mapping import Key, mapping
-from taskloom.jobfile.fields.process_options import OPTIONS, PROCESS
+from taskloom.jobfile.fields.process_options import OPTIONS, PROCESS, PROCESS_OPTIONS
 from taskloom.jobfile.fields.spec import Field, Loc, Spec, flag, invalid_value, one_of, text
 
 __all__ = ["RUNNER"]
@@ -31,12 +31,28 @@ _THREAD_OPTIONS = mapping(
 # -- any runner
 
 _NAME = text(is_empty_allowed=False)
+_OPTIONS_OF: Mapping[str, Mapping[str, str]] = {"process": PROCESS_OPTIONS, "dask": DASK_OPTIONS}
+
+
+def _form_hint(value: object) -> str:
+    """Return how options are written below the name of their runner, for a mapping that does it otherwise; else ""."""
+    if not isinstance(value, Mapping):
+        return ""
+    for name, options in _OPTIONS_OF.items():
+        others = value.keys() - {name}
+        if others and others <= options.keys():
+            return f"indent its options below {name}" if name in value else f"write them as {{{name}: {{...}}}}"
+    return "write one runner" if len(value) > 1 else ""
 
 
 def _of_name(value: object, loc: Loc) -> RunnerSpec:
     if value == "dask":
         return DASK.read(None, loc)
     return _THREAD if value == "thread" else RunnerSpec(_NAME.read(value, loc))
+
+
+# Without options runner dask has no cluster.
+_BARE_NAME: Spec[RunnerSpec] = Spec(_of_name, {**_NAME.schema, "not": {"const": "dask"}}, _NAME.recognises)
 
 
 def _of_mapping(value: Any, loc: Loc) -> RunnerSpec:
@@ -48,7 +64,7 @@ def _of_mapping(value: Any, loc: Loc) -> RunnerSpec:
     if name == "dask":
         return DASK.read(options, (*loc, name))
     if options is not None and not isinstance(options, Mapping):
-        raise invalid_value(options, (*loc, name), OPTIONS, name="runner")
+        raise invalid_value(options, (*loc, name), OPTIONS, _form_hint(value), name="runner")
     # The options of another runner are known to it alone: it checks them once the job is put together.
     return RunnerSpec(_NAME.read(name, loc), dict(options or {}))
 
@@ -60,6 +76,7 @@ _BY_NAME: Spec[RunnerSpec] = Spec(
         "minProperties": 1,
         "maxProperties": 1,
         "properties": {"thread": _THREAD_OPTIONS.schema, "process": PROCESS.schema, "dask": DASK.schema},
+        "additionalProperties": {"type": ["object", "null"]},
     },
     lambda value: isinstance(value, Mapping) and len(value) == 1,
     keys=("thread", "process", "dask"),
@@ -67,7 +84,7 @@ _BY_NAME: Spec[RunnerSpec] = Spec(
 
 RUNNER = Field(
     "runner",
-    one_of(_NAME.read_by(_of_name), _BY_NAME, expected="the name of a runner, such as thread"),
+    one_of(_BARE_NAME, _BY_NAME, expected="the name of a runner, such as thread", hint=_form_hint),
     "thread",
     "Where the runs execute: thread, or {thread: {reuse: true}} (daemon jobs only), which keeps idle threads "
     "for later runs; values that a task leaves in thread-locals are still there. process, or {process: {env, cwd, "

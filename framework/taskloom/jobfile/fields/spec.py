@@ -52,6 +52,12 @@ Loc = tuple[str | int, ...]
 _DURATION: Mapping[str, Any] = {
     "anyOf": [{"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}, {"type": "number", "minimum": 0}]
 }
+_POSITIVE_DURATION: Mapping[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(?=.*[1-9])(\d+(\.\d+)?(ms|s|m|h|d))+$"},
+        {"type": "number", "exclusiveMinimum": 0},
+    ]
+}
 
 
 class JobErrors(Exception):
@@ -222,7 +228,7 @@ def seconds(*, is_zero_allowed: bool = True) -> Spec[float]:
     """Accept a duration of up to ten years; its final value is in seconds."""
     return Spec(
         _read_seconds if is_zero_allowed else _read_positive_seconds,
-        _DURATION,
+        _DURATION if is_zero_allowed else _POSITIVE_DURATION,
         lambda value: is_number(value) or (isinstance(value, str) and value[:1].isdigit()),
     )
 

@@ -25,7 +25,7 @@ from taskloom.text import suggest
 
 __all__ = ["Builder", "Kinds"]
 
-# A file with more errors than this was not written as a job file, and no one would read them all.
+# A file with more errors than this was not written as a job file, and its errors would not all be read.
 MAX_PROBLEMS = 1000
 
 _ANCHOR_IN_FRONT = re.compile(r"&[^\s,\[\]{}]*(?:\s+(?:#[^\r\n]*\s*)*)?")

@@ -24,7 +24,7 @@ class Limits:
 
 
 LIMITS = Limits()
-"""Of every job file that a user gives."""
+"""The limits of every job file that a user gives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def references_in(written: str) -> Iterator[str]:
             yield f"${{{name}}}"
 
 
-# No one would read more problems than this. The replaced text may be as long as the largest job file.
+# More problems than these would not be read. The replaced text may be as long as the largest job file.
 MAX_PROBLEMS = 1000
 MAX_CHARACTERS = 8 * 1024 * 1024
 

@@ -14,7 +14,7 @@ from taskloom.diagnostics import near_match
 __all__ = ["near_file", "near_in_directory"]
 
 _SUFFIXES = (".yaml", ".yml")
-# Of a larger directory only the first names are compared, so that a hint takes little time.
+# In a larger directory only the first names are compared, so that a hint takes little time.
 _MOST_NAMES = 4000
 # The folders of the working directory in which a file of the same name is searched.
 _MOST_FOLDERS = 200

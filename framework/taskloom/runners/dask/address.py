@@ -56,6 +56,8 @@ def parse_address(written: str) -> SchedulerAddress:
     """Return the address. Raises ValueError with what is wrong, and with a hint or "" as its second argument."""
     if "@" in written:
         raise ValueError("cannot use a user or a password in the address of a Dask scheduler", "leave out all before @")
+    if bracketed := _bracketed(written):
+        raise _unusable(written, f"write {bracketed}")
     found = _PARTS.fullmatch(written)
     if found is None:
         raise _unusable(written)
@@ -89,6 +91,22 @@ def _unusable(written: str, hint: str = "") -> ValueError:
 def _hint(scheme: str | None, host: str, port: str | None) -> str:
     """Return what was probably meant, or ""."""
     if scheme in ("http", "https"):
-        return f"that is the address of Dask's web pages; the scheduler is at tcp://{host}:{SCHEDULER_PORT}"
-    meant = "tls" if scheme is None else scheme if scheme in _SCHEMES else near_match(scheme, _SCHEMES)
-    return f"write {meant}://{host}:{port or SCHEDULER_PORT}" if meant else ""
+        meant = SchedulerAddress("tcp", host.strip("[]"), SCHEDULER_PORT)
+        shown = meant if meant.is_loopback else meant._replace(scheme="tls")
+        return f"that is the address of Dask's web pages; the scheduler is at {shown}"
+    if scheme is None and host in _SCHEMES:  # tls:/host:8786
+        return ""
+    meant_scheme = "tls" if scheme is None else scheme if scheme in _SCHEMES else near_match(scheme, _SCHEMES)
+    return f"write {meant_scheme}://{host}:{port or SCHEDULER_PORT}" if meant_scheme else ""
+
+
+def _bracketed(written: str) -> str:
+    """Return the address with the brackets that its IPv6 host lacks; "" for any other."""
+    scheme, _, rest = written.rpartition("://")
+    if "[" in rest:
+        return ""
+    host, _, port = rest.rpartition(":")
+    # `::1:8786` is an IPv6 address as a whole too. A host that ends like a usual port is rare.
+    if not (_is_host(f"[{host}]") and re.fullmatch(r"[1-9][0-9]{3,4}", port)):
+        host, port = rest, str(SCHEDULER_PORT)
+    return f"{scheme or 'tls'}://[{host}]:{port}" if _is_host(f"[{host}]") else ""

@@ -68,7 +68,7 @@ class Call(NamedTuple):
 
     begun: Begun
     key: str
-    """Of the task of Dask."""
+    """The key of the Dask task."""
     release: Callable[[str], object]
     """Called once with the verdict; must not block."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from taskloom.diagnostics import near_match, quoted
 from taskloom.runners.dask.connection import CallFailed, Connection, SeenWorker
 from taskloom.runners.dask.hello import CannotAttach, Hello, hello_text, odd_hosts, read_hello, why_unsuitable
 from taskloom.runners.wire_lines import ProtocolError
+from taskloom.text import first_of, suggest
 
 if TYPE_CHECKING:
     from taskloom.runners.dask.options import Cluster
@@ -17,6 +19,9 @@ __all__ = ["HELLO_SECONDS", "Attached", "Unsuitable", "attach", "greet", "is_wan
 
 HELLO_SECONDS = 10.0
 """A worker may import Taskloom for its hello, beside all that it does already."""
+
+# In one line of a message.
+_MOST_NAMED = 5
 
 
 class Unsuitable(Exception):
@@ -31,9 +36,11 @@ class Attached(NamedTuple):
     """The cluster as it was found."""
 
     hellos: Mapping[str, Hello]
-    """Of the workers that can be used, by address."""
+    """The hellos of the workers that can be used, by address."""
     silent: tuple[str, ...]
     """The addresses of workers that have not answered yet."""
+    lack: str = ""
+    """Why no run could begin on what is there now, in words; "" if one could."""
 
 
 async def attach(connection: Connection, cluster: Cluster, session: str, topic: str, within: float) -> Attached:
@@ -67,7 +74,7 @@ def _judged(cluster: Cluster, seen: list[SeenWorker], answers: list[Hello | Base
             hellos[worker.address] = answer
     if odd:
         raise odd_hosts(cluster.shown, odd, len(answers))
-    return Attached(hellos, tuple(silent))
+    return Attached(hellos, tuple(silent), why_none_fits(cluster, seen, hellos))
 
 
 def _row(worker: SeenWorker | None, error: Unsuitable) -> tuple[str, str, str]:
@@ -110,3 +117,22 @@ def is_wanted(worker: SeenWorker, hello: Hello | None, cluster: Cluster) -> bool
     """Return whether the options allow the worker: by its name, or by the name or the address of its host."""
     names = {worker.name, worker.host, hello.host if hello is not None else worker.host}
     return not cluster.workers or not names.isdisjoint(cluster.workers)
+
+
+def why_none_fits(cluster: Cluster, seen: Sequence[SeenWorker], usable: Container[str]) -> str:
+    """Return why no run could begin on the workers that were seen, of which some can be used; "" if one could."""
+    known = [each for each in seen if each.address in usable]
+    if not known and cluster.workers and seen:
+        names = sorted({each.name or each.host for each in seen})
+        meant = next(filter(None, (near_match(each, names) for each in cluster.workers)), None)
+        needed = " or ".join(quoted(each) for each in cluster.workers[:_MOST_NAMED])
+        there = f"{first_of(names, _MOST_NAMED)}{suggest(meant, before='; ')}"
+        return f"{cluster.shown} has no worker {needed}: its runs wait until there is one; known: {there}"
+    if not known:
+        return f"{cluster.shown} has no worker yet: its runs wait until there is one"
+    if any(all(each.resources.get(name, 0.0) >= amount for name, amount in cluster.resources) for each in known):
+        return ""
+    needed = ", ".join(f"{name}: {amount:g}" for name, amount in cluster.resources)
+    offered = sorted({f"{name}: {amount:g}" for each in known for name, amount in each.resources.items()})
+    there = f"they have {first_of(offered, _MOST_NAMED)}" if offered else "they have none"
+    return f"no worker of {cluster.shown} has the resources {{{needed}}}: its runs wait until one has; {there}"

@@ -49,6 +49,8 @@ __all__ = ["Attachment"]
 # Between two attempts to reach a Dask scheduler that is gone.
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 15.0
+# A first connection that takes longer is logged: until it is there, the program says nothing.
+_QUIET_SECONDS = 5.0
 # Closing must not hold up the end of the program.
 _CLOSE_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 0.2
@@ -68,7 +70,9 @@ class State(FastEnum):
 class Attachment:
     """The cluster. `start`, `command`, `ask_stack`, `close`, `join` and `leave_behind` are for any thread."""
 
-    def __init__(self, cluster: Cluster, connect: Connect, record_bug: Callable[[BaseException], object]) -> None:
+    def __init__(
+        self, cluster: Cluster, connect: Connect, record_bug: Callable[[BaseException], object], sessions: set[str]
+    ) -> None:
         self.runs: dict[str, RemoteRun] = {}
         """The runs whose end was not reported yet, by their ids."""
         self._cluster = cluster
@@ -80,7 +84,9 @@ class Attachment:
         self._attaching: asyncio.Task[None] | None = None
         # The runs that wait for the first connection.
         self._waiting: dict[str, RemoteRun] = {}
-        self._crew = Crew(cluster, self._joined, self._log)
+        # The sessions of this program on all its clusters.
+        self._sessions = sessions
+        self._crew = Crew(cluster, self._joined, self._log, sessions)
         self._next_stack = 0
         self._is_closing = False
         self._logs = LogThread(name="taskloom-dask-logs")
@@ -227,6 +233,8 @@ class Attachment:
     async def _attach(self) -> None:
         """Make the first connection of a session; fail the runs that wait for it if that is not possible."""
         session = secrets.token_hex(8)
+        within = duration(self._cluster.wait)
+        note = self._thread.call_at(mono() + _QUIET_SECONDS, self._log_info, "waiting for %s, for at most %s", within)
         try:
             attached, connection = await self._open(session, self._cluster.wait)
         except CannotAttach as error:
@@ -235,6 +243,9 @@ class Attachment:
             for run in self._take_waiting():
                 run.start_failed(error.info())
             return
+        finally:
+            note.cancel()
+        self._sessions.add(session)
         self._session = Session(self._cluster, session, self._thread, self.runs)
         self._attached(attached, connection)
         for run in self._take_waiting():
@@ -246,7 +257,7 @@ class Attachment:
         connection: Connection = await self._thread.call_elsewhere(self._connect, self._cluster, self)
         self._connection = connection
         self._crew.begin()
-        DASK_LOGS.put = self._log_later
+        DASK_LOGS.use(self._log_later)
         try:
             attached = await attach(connection, self._cluster, session, f"taskloom-{session}", within)
         except BaseException:
@@ -265,8 +276,8 @@ class Attachment:
         self._state = State.ATTACHED
         self._attaching = None
         self._crew.take(attached, connection, session.id, self._thread.spawn)
-        if not attached.hellos:
-            self._log("%s has no worker yet: its runs wait until there is one", self._cluster.shown)
+        if attached.lack:
+            self._log("%s", attached.lack)
 
     def _take_waiting(self) -> list[RemoteRun]:
         waiting = list(self._waiting.values())
@@ -284,7 +295,7 @@ class Attachment:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
                 continue
-            self._log("connected to %s again", self._cluster.shown, level=logging.INFO)
+            self._log_info("connected to %s again")
             left = self._crew.hellos.keys() - attached.hellos.keys() - set(attached.silent)
             self._attached(attached, connection)
             for address in sorted(left):
@@ -360,7 +371,7 @@ class Attachment:
             elif self._attaching is not None:
                 await asyncio.wait([self._attaching], timeout=_CLOSE_SECONDS)
         finally:
-            DASK_LOGS.put = None
+            DASK_LOGS.leave(self._log_later)
             self._logs.close()
             self._thread.stop()
 
@@ -391,6 +402,10 @@ class Attachment:
     def _log(self, text: str, *values: object, level: int = logging.WARNING) -> None:
         """Log a line about the cluster, on the thread for logs: a handler may block."""
         self._log_later(lambda: logging.getLogger("taskloom.dask").log(level, text, *values))
+
+    def _log_info(self, text: str, *values: object) -> None:
+        """Log a line whose first value is the cluster."""
+        self._log(text, self._cluster.shown, *values, level=logging.INFO)
 
     def _log_later(self, log: Callable[[], object]) -> None:
         self._logs.put(self._log_tag, log)

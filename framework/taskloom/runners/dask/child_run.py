@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["SEEN_SECONDS", "ChildRun", "Children"]
 
 SEEN_SECONDS = 5.0
-"""Between two reports of the processes of a run: each reads files for about a millisecond."""
+"""The time between two reports of the processes of a run: each reads files for about a millisecond."""
 
-# Until the main process is there.
+# The time between two attempts until the main process is there.
 _FIRST_SECONDS = 0.25
 _NO_REASON = Reason(ReasonKind.SHUTDOWN, "the program has asked for it")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class SeenWorker(NamedTuple):
     name: str
     host: str
     """An IP address or a name."""
+    resources: Mapping[str, float] = MappingProxyType({})
+    """The amounts with which it was started."""
 
 
 class CallFailed(Exception):
@@ -33,19 +36,19 @@ class Listener(Protocol):
     """Called on the cluster's thread with what happens on a connection. Must not raise or block."""
 
     def worker_joined(self, address: str) -> None:
-        """The Dask scheduler has a new worker."""
+        """Called when the Dask scheduler has a new worker."""
 
     def worker_left(self, address: str, why: str) -> None:
-        """The Dask scheduler has removed a worker."""
+        """Called when the Dask scheduler has removed a worker."""
 
     def published(self, address: str, text: str) -> None:
-        """The worker at the address has published an event of the session's topic."""
+        """Called when the worker at the address has published an event of the session's topic."""
 
     def task_ended(self, key: str, verdict: str, why: str) -> None:
-        """A task has ended: what the function returned, or `error`, `lost` or `cancelled`."""
+        """Called when a task has ended, with what the function returned, or `error`, `lost` or `cancelled`."""
 
     def connection_lost(self, why: str) -> None:
-        """The Dask scheduler is gone. Nothing else comes from this connection."""
+        """Called when the Dask scheduler is gone. Nothing else comes from this connection."""
 
 
 class Connection(Protocol):

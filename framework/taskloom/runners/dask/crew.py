@@ -6,7 +6,7 @@ A worker that cannot be used is named once in a warning. One that does not answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 from taskloom.clock import mono
@@ -31,12 +31,19 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Crew:
     """The workers. `joined` is called with each that can be used, `warn` with a format and its values."""
 
-    def __init__(self, cluster: Cluster, joined: Callable[[str, Hello], object], warn: Callable[..., object]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        joined: Callable[[str, Hello], object],
+        warn: Callable[..., object],
+        own_sessions: Set[str] = frozenset(),
+    ) -> None:
         self.hellos: dict[str, Hello] = {}
-        """Of the workers that can be used, by address."""
+        """The hellos of the workers that can be used, by address."""
         self._cluster = cluster
         self._joined = joined
         self._warn = warn
+        self._own_sessions = own_sessions
         self._connection: Connection | None = None
         self._session = ""
         self._spawn: Spawn | None = None
@@ -48,7 +55,7 @@ class Crew:
         self._named: set[str] = set()
 
     def begin(self) -> None:
-        """A connection is being made: who joins from now on is greeted as soon as it is there."""
+        """Called when a connection is being made: a worker that joins from now on is greeted once it is there."""
         self._connection = None
         self._early.clear()
         self._asked.clear()
@@ -72,7 +79,7 @@ class Crew:
             self._spawn(self._greet(self._connection, address))
 
     def forget(self, address: str) -> None:
-        """The worker is gone; another one may come to its address."""
+        """Called when the worker is gone; another one may come to its address."""
         self.hellos.pop(address, None)
         self._early.pop(address, None)
         self._asked.discard(address)
@@ -80,6 +87,7 @@ class Crew:
     def held_until(self, job: str) -> float:
         """Return when no run of the job is left that this program has started before it was killed and started again.
 
+        Those of its own sessions, on a cluster that it is leaving, do not count: the core waits for them.
         Runs of an equal job of another program look the same, so a start waits for them once, and not any longer.
         """
         return self._held.get(job, 0.0)
@@ -87,7 +95,7 @@ class Crew:
     def _hold(self, hellos: Iterable[Hello]) -> None:
         now = mono()
         left: dict[str, float] = {}
-        for elder in (each for hello in hellos for each in hello.elder):
+        for elder in (each for hello in hellos for each in hello.elder if each.session not in self._own_sessions):
             for run in elder.runs:
                 job = run.partition("#")[0]
                 left[job] = max(left.get(job, 0.0), now + elder.stopped_by_seconds)

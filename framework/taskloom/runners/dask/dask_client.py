@@ -35,9 +35,19 @@ _UNREADABLE = re.compile(r"""(ModuleNotFoundError|ImportError|AttributeError)\((
 
 
 class _WatchedClient(Client):
-    """A client that says when its connection is gone, in place of connecting again by itself.
+    """A client that says at once when its stream is gone, and does not connect again by itself.
 
-    Dask's own way tries for `timeout` seconds and then stays closed for good, without a word to its user.
+    Its two methods, and `Client._close`, are private names of Dask, since its public API does not suffice:
+    - Dask connects again with the same client, for `timeout` seconds, and then stays closed for good. The new
+      connection has none of our topics, and the Dask scheduler has dropped our tasks. No call says so.
+    - `Client.status` has to be polled, and a Dask scheduler that starts again within a tenth of a second is missed.
+      If the Dask scheduler ends the stream in good order, it stays "running".
+    - Calls such as `run` use other connections, which say nothing about the stream.
+    - A future is cancelled when the stream breaks, not when it ends, and an idle program has no future.
+    - `close` waits 2 s for a Dask scheduler that hangs, and if it is cancelled then, the client may connect again.
+
+    tests/runners/dask/test_program_local.py checks the names, and tests/runners/dask/cluster what they do; both were
+    tried with the releases 2026.7.0 and 2026.8.0.
     """
 
     on_lost: Callable[[str], None]
@@ -64,6 +74,7 @@ class DaskClient:
         self._listener = listener
         # Any: Dask says only of some functions what they return.
         self._client: Any = None
+        self._topics: list[str] = []
         self._watches: dict[str, tuple[Any, asyncio.Task[None]]] = {}
         # The loop refers to its tasks only weakly.
         self._calls: set[asyncio.Future[Any]] = set()
@@ -74,7 +85,7 @@ class DaskClient:
 
     async def connect(self, address: str, security: Security, within: float) -> None:
         """Connect to this address. Raises CannotAttach."""
-        # The hello decides about versions. Set each time: others may reset the filters.
+        # The hello checks the versions, so this warning is ignored. Set each time: others may reset the filters.
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)
         client: Any = None
         try:
@@ -101,6 +112,7 @@ class DaskClient:
         self._client = client
         # Before the first list of workers: one that joins in between is seen twice, and never missed.
         client.subscribe_topic("all", self._on_cluster_event)
+        self._topics.append("all")
 
     def _security(self) -> Security:
         tls = self._cluster.tls
@@ -144,7 +156,7 @@ class DaskClient:
         """Return the workers of the Dask scheduler. Raises CallFailed."""
         identity = await _bounded(self._open_client().scheduler.identity(n_workers=-1), 10.0)
         return [
-            SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")))
+            SeenWorker(address, str(info.get("name", "")), str(info.get("host", "")), dict(info.get("resources") or {}))
             for address, info in identity["workers"].items()
         ]
 
@@ -165,7 +177,7 @@ class DaskClient:
         answers = await _bounded(self._open_client().run(function, text, workers=[address]), within)
         found = answers.get(address)
         if not isinstance(found, str):
-            raise CallFailed("it is no worker of the cluster any more")
+            raise CallFailed("it is not a worker of the cluster any more")
         return found
 
     def _open_client(self) -> Any:
@@ -178,6 +190,7 @@ class DaskClient:
     def subscribe(self, topic: str) -> None:
         """Have the events of the topic passed to the listener."""
         self._open_client().subscribe_topic(topic, self._on_published)
+        self._topics.append(topic)
 
     def _on_published(self, event: tuple[float, Any]) -> None:
         data = event[1]
@@ -266,6 +279,11 @@ class DaskClient:
     async def close(self, within: float) -> None:
         """Close everything in at most `within` seconds. Raises nothing; idempotent."""
         client, self._client = self._client, None
+        # A Dask scheduler that tells a client of its own end logs a traceback about the closed connection.
+        for topic in self._topics:
+            with suppress(Exception):
+                client.unsubscribe_topic(topic)
+        self._topics.clear()
         self._forget_tasks()
         for call in list(self._calls):
             call.cancel()
@@ -287,7 +305,7 @@ async def _bounded(call: Awaitable[Any], within: float) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever was raised there
         cause = root_cause(error)
         text = _text_of(cause)
-        # Of an error before our function is called, Dask passes on no more than how it is written.
+        # If an error comes before our function is called, Dask passes on only its text.
         unread = _UNREADABLE.fullmatch(text)
         is_final = unread is not None or isinstance(cause, ImportError | AttributeError)
         raise CallFailed(unread[2] if unread else text, is_final=is_final) from None
@@ -297,7 +315,7 @@ async def _close(client: Any, within: float) -> None:
     """Close a client, with force if it takes long."""
     if client is None or client.status == "closed":
         return
-    client.status = "closing"  # before anything: our own end is no loss
+    client.status = "closing"  # before anything: our own end is not a loss
     with suppress(Exception):
         async with asyncio.timeout(within):
             await client._close(fast=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from taskloom.clock import mono
@@ -17,10 +17,14 @@ from taskloom.text import plural
 __all__ = ["DASK_LOGS", "DaskLogs", "attributed_logs"]
 
 _NAMES = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
-# In a window of this many seconds at most so many lines are passed on.
+# At most this number of lines is passed on in a window of that many seconds.
 _WINDOW_SECONDS = 60.0
 _MOST_LINES = 5
 _LONGEST_LINE = 300
+
+
+Put = Callable[[Callable[[], object]], object]
+"""Has a function called soon, on a thread of its own."""
 
 
 class DaskLogs(logging.Handler):
@@ -28,12 +32,25 @@ class DaskLogs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.put: Callable[[Callable[[], object]], object] | None = None
-        """Has a function called on a thread that a handler of the program may hold up; None for the current one."""
+        # One for each connected cluster. Any of them can log.
+        self._puts: list[Put] = []
         self._logger = logging.getLogger("taskloom.dask")
         self._window = -_WINDOW_SECONDS
         self._passed = 0
         self._left_out = 0
+
+    def use(self, put: Put) -> None:
+        """Have lines logged by `put`, on a thread that a handler of the program may hold up. Idempotent.
+
+        Without any, a line is logged on the thread on which it was written.
+        """
+        if put not in self._puts:
+            self._puts.append(put)
+
+    def leave(self, put: Put) -> None:
+        """Use this one no more. Idempotent."""
+        with suppress(ValueError):
+            self._puts.remove(put)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Pass the record on, without the lock of a handler: the handlers of the program do what they like."""
@@ -64,11 +81,10 @@ class DaskLogs(logging.Handler):
 
     def _warn(self, text: str) -> None:
         warn = partial(self._logger.warning, "Dask: %s", text)
-        put = self.put
-        if put is None:
-            warn()
-        else:
+        for put in self._puts[-1:]:
             put(warn)
+            return
+        warn()
 
 
 DASK_LOGS = DaskLogs()

@@ -19,7 +19,7 @@ _WORDS = {
     "closed": "Dask has closed it",
     "failed": "it has failed",
 }
-# Of a task that its client does not want any more, until our function returns.
+# The state of a task that its client does not want any more, until our function returns.
 _GIVEN_UP = "cancelled"
 
 

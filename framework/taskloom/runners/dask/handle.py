@@ -49,7 +49,7 @@ class DaskHandle:
         self.process = None
 
     def is_alive(self) -> bool:
-        """Return whether any process of the run may be left. A lost run is not alive: no one knows."""
+        """Return whether any process of the run may be left. A lost run is not alive, since that is unknown."""
         return not self._ended.is_open
 
     def is_gone(self) -> bool:

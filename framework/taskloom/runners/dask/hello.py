@@ -132,7 +132,7 @@ def odd_hosts(cluster: str, odd: Sequence[tuple[str, str, str]], total: int) -> 
     more = f"; and {len(odd) - len(named)} more" if len(odd) > len(named) else ""
     message = (
         f"cannot use {cluster}: {'; '.join(named)}{more} (of {plural(total, 'host')} in all); "
-        "install the same version of Taskloom for the Dask scheduler and for each worker"
+        "install the same version of taskloom[dask] for the Dask scheduler and for each worker"
     )
     return CannotAttach(message, f"{message}\n{table([('where', 'interpreter', 'what is wrong'), *odd])}\n")
 
@@ -140,8 +140,8 @@ def odd_hosts(cluster: str, odd: Sequence[tuple[str, str, str]], total: int) -> 
 def missing_task(task: str, cluster: str, hellos: Iterable[Hello]) -> ErrorInfo:
     """Return the error for a task that no worker has installed."""
     known = list(hellos)
-    installed = sorted({name for hello in known for name in hello.tasks})
-    rows = [(hello.host, hello.executable, ", ".join(sorted(hello.tasks)) or "none") for hello in known]
+    installed = _short_names(name for hello in known for name in hello.tasks)
+    rows = [(hello.host, hello.executable, ", ".join(_short_names(hello.tasks)) or "none") for hello in known]
     message = (
         f"cannot find task {quoted(task)} on any of the {plural(len(known), 'worker')} of {cluster}; "
         f"installed there ({first_of(sorted({f'{host}: {python}' for host, python, _ in rows}), _MOST_NAMED)}): "
@@ -149,3 +149,9 @@ def missing_task(task: str, cluster: str, hellos: Iterable[Hello]) -> ErrorInfo:
     )
     details = table([("host", "interpreter", "installed tasks"), *rows])
     return ErrorInfo("TaskNotFound", message, f"{message}\n{details}\n", is_explained=True)
+
+
+def _short_names(tasks: Iterable[str]) -> list[str]:
+    """Return the names, sorted, without `taskloom/countdown` if there is `countdown`: both mean the same task."""
+    names = set(tasks)
+    return sorted(name for name in names if name.rpartition("/")[2] not in names - {name})

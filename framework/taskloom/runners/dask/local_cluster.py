@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SLOTS", "LocalCluster"]
 
 SLOTS = 16
-"""Of each worker: how many runs it executes at the same time. They are processes of their own and mostly wait."""
+"""How many runs each worker executes at the same time. They are processes of their own and mostly wait."""
 
 _MODULE = "taskloom.runners.dask.local_host"
 _FIELDS = ("tls_ca_file", "tls_client_cert", "tls_client_key", "tls_scheduler_cert", "tls_scheduler_key")

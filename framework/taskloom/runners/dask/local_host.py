@@ -42,7 +42,7 @@ _NO_PAGES = "127.0.0.1:0"
 
 def main() -> None:
     """Make the cluster, and end it with the program."""
-    # The workers must not have the pipe: no one reads what they print.
+    # The workers must not have the pipe: nothing reads what they print.
     answer, nothing = os.dup(1), os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
     order = json.loads(_first_line())

@@ -54,7 +54,7 @@ def execute_on(worker: Any, text: str) -> str:
 async def request(text: str, dask_worker: Any = None) -> str:
     """Pass a Request to the agent of its session, which is made if there is none, and return the Reply.
 
-    Raises ProtocolError if the text is no Request. The event loop only waits.
+    Raises ProtocolError if the text is not a Request. The event loop only waits.
     """
     from taskloom.runners.dask.agent_shell import Question
     from taskloom.runners.dask.protocol.messages import Request
@@ -95,9 +95,11 @@ async def hello(text: str, dask_worker: Any = None) -> str:
 def hello_scheduler(text: str) -> str:  # noqa: ARG001 - as for the workers
     """Return what the process of the Dask scheduler is: it imports this module to read the tasks."""
     from taskloom import __version__
+    from taskloom.runners.dask.extra import problems_here
     from taskloom.runners.dask.protocol.messages import PROTOCOL
 
-    return _to_json({"protocol": PROTOCOL, "version": __version__, **_interpreter(), "tasks": {}, "problems": []})
+    here = {"protocol": PROTOCOL, "version": __version__, **_interpreter()}
+    return _to_json({**here, "tasks": {}, "problems": problems_here()})
 
 
 def _describe() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from taskloom.runners.dask.extra import problems_here
 from taskloom.text import first_of, normalised
 
 __all__ = ["Place", "place"]
@@ -46,7 +47,9 @@ class Place(NamedTuple):
 def place() -> Place:
     """Return what this process is. Reads the metadata of all distributions at the first call: 50 ms and more."""
     executable = sys.executable or ""
-    problems = [] if executable else ["has no Python interpreter that could start the processes of a run"]
+    problems = problems_here()
+    if not executable:
+        problems.append("has no Python interpreter that could start the processes of a run")
     if sys.platform != "linux":
         problems.append(f"is not on Linux but on {sys.platform}, where nothing ends the processes of a run for sure")
     return Place(socket.gethostname(), platform.python_version(), executable, _tasks(), tuple(problems))

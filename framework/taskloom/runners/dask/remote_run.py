@@ -112,12 +112,12 @@ class RemoteRun:
     # -- where it is
 
     def placing(self) -> None:
-        """The session knows the run from now on. A wait for a slot is no silence of the task."""
+        """Called when the session knows the run. A wait for a slot is no silence of the task."""
         self.is_placed = True
         self.token.update_remote(has_polled=False, is_waiting=True, is_wakeable=False)
 
     def placed(self, worker: Worker, pid: int = 0) -> None:
-        """The run is on this worker; `pid` is that of its main process, 0 if it is not known yet."""
+        """Called when the run is on this worker; `pid` is that of its main process, 0 if it is not known yet."""
         known = self.handle.whereabouts
         if known is not None and not pid and known[:2] == (worker.host, worker.name):
             return
@@ -130,17 +130,17 @@ class RemoteRun:
             self._report(RunPlaced(self.order.run, whereabouts))
 
     def unreachable(self, since: float) -> None:
-        """Nothing is heard of the run's worker."""
+        """Called when nothing is heard of the run's worker."""
         self._report(RunUnreachable(self.order.run, since))
 
     def reachable(self) -> None:
-        """The worker was heard of again."""
+        """Called when the worker was heard of again."""
         self._report(RunReachable(self.order.run))
 
     # -- what its processes say
 
     def reported(self, data: Mapping[str, Any]) -> None:
-        """Take one message. One that is no report is logged and ignored: the end of the run does not depend on it."""
+        """Take one message. One that is not a report is logged and ignored: the run ends without it."""
         if self._is_concluded:
             return
         try:
@@ -217,11 +217,11 @@ class RemoteRun:
     # -- the end
 
     def start_failed(self, error: ErrorInfo) -> None:
-        """The run cannot begin, and no worker has begun it."""
+        """Called when the run cannot begin, and no worker has begun it."""
         self.conclude(RunStartFailed(self.order.run, error))
 
     def end(self, *, entered: bool) -> None:
-        """Nothing of the run is left. `entered` is False if it was never granted to a worker."""
+        """Called when nothing of the run is left. `entered` is False if it was never granted to a worker."""
         if not entered:
             self.conclude(self.not_entered())
             return
@@ -269,14 +269,14 @@ class RemoteRun:
         return RunStartFailed(self.order.run, explained("SessionClosed", "this program has left the cluster before"))
 
     def lost(self, why: str, stopped_by: float) -> None:
-        """No one can confirm the end; whatever is left has stopped by `stopped_by`, in monotonic seconds."""
+        """Called when the end cannot be confirmed. All that is left stops by `stopped_by`, in monotonic seconds."""
         self._is_lost = True
         error = explained("RunLost", why)
         requested = self.token.is_requested
         self.conclude(RunEnded(self.order.run, How.LOST, error, requested, callback_ran=False, stopped_by=stopped_by))
 
     def released(self) -> None:
-        """It is certain that nothing is left of a lost run."""
+        """Called when it is certain that nothing is left of a lost run."""
         self._is_released = True
         self._report_release()
 
@@ -307,7 +307,7 @@ class RemoteRun:
         self._report_release()
 
     def struck(self, stopped_by: float) -> None:
-        """An exception has struck what this program does for the run: nothing more will be known of it."""
+        """Called when an exception has struck what this program does for the run: no more will be known of it."""
         error = ErrorInfo("InternalError", _STRUCK_TEXT, f"{_STRUCK_TEXT}\n")
         if not self.is_placed and not self._is_concluded:
             self.verdict = RunStartFailed(self.order.run, error)

@@ -85,7 +85,7 @@ def decode(run: str, data: Mapping[str, Any]) -> RunReportElsewhere:
     name = next(iter(data), None)
     read = _READ.get(name) if isinstance(name, str) else None
     if read is None:
-        raise ProtocolError(f"it sent {quoted(name)}, which is no report" if data else "it sent an empty report")
+        raise ProtocolError(f"it sent {quoted(name)}, which is not a report" if data else "it sent an empty report")
     return read(run, dict(data))
 
 

@@ -22,7 +22,7 @@ _IDENTITY = ("run", "job", "task", "attempt", "replica", "daemon", "poll_interva
 def order_of(spec: Mapping[str, Any]) -> RunOrder:
     """Return the order, whose task is imported in the process of the run alone.
 
-    Raises ProtocolError for anything that is no spec, and TaskFailure if the program has another version of Taskloom.
+    Raises ProtocolError for what is not a spec, and TaskFailure if the program has another version of Taskloom.
     """
     found = _fields("spec", dict(spec), _FIELDS)
     if found["version"] != __version__:

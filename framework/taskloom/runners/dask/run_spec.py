@@ -62,7 +62,7 @@ def _installed() -> Mapping[str, tuple[str, ...]]:
 
 
 def execution_text(session: str, run: str, lease: Lease, spec: Mapping[str, Any]) -> str:
-    """Return the argument of `taskloom.runners.dask.on_worker.execute`. Raises ValueError if it is no JSON data."""
+    """Return the argument of `taskloom.runners.dask.on_worker.execute`. Raises ValueError if it is not JSON data."""
     try:
         return to_json({"session": session, "run": run, "lease": lease._asdict(), "spec": spec}, is_ascii=True)
     except (TypeError, RecursionError) as error:

@@ -35,10 +35,12 @@ class DaskRunner:
         """Called with an exception that has struck one of its threads. The scheduler sets it."""
         self._connect = connect or connect_by_dask
         self._attachments: dict[Cluster, Attachment] = {}
-        # Those whose thread an exception has ended; another one has taken their place.
+        # Those that take no more runs: their thread was ended by an exception, or no declared job uses their cluster.
         self._former: list[Attachment] = []
-        # Held while an attachment is made, so that two first runs do not make two.
-        self._making = allocate_lock()
+        # The sessions of this program: the core knows their runs, so that a new session does not wait for them.
+        self._sessions: set[str] = set()
+        # Held while a run is given to its attachment, so that no second one is made and none is left meanwhile.
+        self._choosing = allocate_lock()
         self._is_closed = False
 
     @staticmethod
@@ -55,19 +57,30 @@ class DaskRunner:
         if self._is_closed:
             raise RuntimeError("cannot start a run on a cluster: the runner was closed")
         options = DaskOptions.of(order.options)
-        return self._attachment(options.cluster).start(order, options, token, emit)
+        with self._choosing:
+            return self._attachment(options.cluster).start(order, options, token, emit)
 
     def _attachment(self, cluster: Cluster) -> Attachment:
         from taskloom.runners.dask.attachment import Attachment
 
-        with self._making:
-            found = self._attachments.get(cluster)
-            if found is not None and found.has_ended:
-                self._former.append(found)
-                found = None
-            if found is None:
-                found = self._attachments[cluster] = Attachment(cluster, self._connect, self._record)
-            return found
+        found = self._attachments.get(cluster)
+        if found is not None and found.has_ended:
+            self._former.append(found)
+            found = None
+        if found is None:
+            found = self._attachments[cluster] = Attachment(cluster, self._connect, self._record, self._sessions)
+        return found
+
+    def retain(self, options: Iterable[Mapping[str, Any]]) -> None:
+        """Leave each cluster that none of these options uses, as soon as no run is left there. Never blocks."""
+        from taskloom.runners.dask.options import DaskOptions
+
+        used = {DaskOptions.of(each).cluster for each in options}
+        with self._choosing:
+            for cluster in self._attachments.keys() - used:
+                self._former.append(self._attachments[cluster])  # first: an interrupt must not lose it
+                self._attachments.pop(cluster).close()
+            self._former = [each for each in self._former if not each.join(0.0)]
 
     def _record(self, error: BaseException) -> None:
         self.record_bug(error)

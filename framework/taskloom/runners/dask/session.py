@@ -43,7 +43,7 @@ class Session:
     ) -> None:
         self.id = session
         self.topic = f"taskloom-{session}"
-        """Of the events that the workers publish."""
+        """The topic of the events that the workers publish."""
         self.connection: Connection | None = None
         """None while there is none; tasks and requests then fail at once."""
         self.is_over = False
@@ -57,7 +57,7 @@ class Session:
         self._is_working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        # Of the tasks that Dask has: the run of each key.
+        # The run of each task that Dask has, by its key.
         self._keys: dict[str, str] = {}
         self._requests: set[asyncio.Task[None]] = set()
         # Lost runs, which have been reported, until it is certain that nothing is left of them.
@@ -84,7 +84,7 @@ class Session:
             self._work()
 
     def published(self, address: str, text: str) -> None:
-        """A worker has published a reply without being asked.
+        """Called when a worker has published a reply without being asked.
 
         A text that cannot be read is ignored: the next reply has it all.
         """
@@ -92,7 +92,7 @@ class Session:
             self.put(io.Replied(address, 0, Reply.from_json(text)))
 
     def task_ended(self, key: str, verdict: str, why: str) -> None:
-        """A task of Dask has ended."""
+        """Called when a task of Dask has ended."""
         run = self._keys.pop(key, "")
         if run:
             self.put(io.FutureEnded(run, verdict, why, key))

@@ -48,7 +48,7 @@ class Exited(NamedTuple):
 
 
 class Left(NamedTuple):
-    """So many processes of the run are alive some time after the end of its main process, and are ended now."""
+    """This number of processes of the run is alive some time after the end of its main process, and is ended now."""
 
     count: int  # type: ignore[assignment]  # hides a method of tuples that is never called
     names: str

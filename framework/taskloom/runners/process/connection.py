@@ -1,12 +1,6 @@
 """All that goes in and out between one run and its processes: a member of the IO thread.
 
-The run is in one phase after the other:
-- QUEUED: too many others are starting. A cancel ends the run here.
-- LAUNCHING: a helper thread starts the supervisor.
-- OPEN: the descriptors are watched.
-- CLOSING: no process of the run is left. The supervisor ends, and what is left in the pipes is read.
-- REPORTING: the last log lines are on their way; the end of the run is reported after them.
-- OVER.
+`taskloom.runners.process.run_phase` has the phases that it goes through.
 """
 
 from __future__ import annotations
@@ -17,8 +11,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from taskloom.clock import mono, wall
-from taskloom.core.enums import FastEnum, plain_members
+from taskloom.clock import mono
 from taskloom.core.inputs import RunEnded, RunStartFailed
 from taskloom.core.model import ErrorInfo, How
 from taskloom.runners.error_info import describe
@@ -31,25 +24,28 @@ from taskloom.runners.process.channel import (
     SupervisorMessage,
 )
 from taskloom.runners.process.deaths import describe_loss, explained
-from taskloom.runners.process.driven_run import INFO, DrivenRun, Stream
+from taskloom.runners.process.driven_run import DrivenRun, Stream
 from taskloom.runners.process.io_thread import DescriptorsClosed
 from taskloom.runners.process.launch import CannotLaunch, Launched, launch
-from taskloom.runners.process.log_thread import LogEntry, RunLog
+from taskloom.runners.process.log_thread import RunLog
 from taskloom.runners.process.orphans import kill_orphans
+from taskloom.runners.process.run_commands import RunCommands
 from taskloom.runners.process.run_descriptors import RunDescriptors
+from taskloom.runners.process.run_link import RunLink
+from taskloom.runners.process.run_phase import BEFORE, Phase
 from taskloom.runners.process.supervisor_watch import SupervisorWatch
 from taskloom.runners.thread import wait_for_terminate
 from taskloom.runners.wire_messages import Logged
-from taskloom.sync.cancel_token import CancelCallback
+from taskloom.sync.cancel_callback import CancelCallback
 
 if TYPE_CHECKING:
-    from taskloom.runners import Emit, Report, RunOrder
+    from taskloom.runners import Emit, RunOrder
     from taskloom.runners.process.handle import ProcessHandle
     from taskloom.runners.process.hub import Hub
-    from taskloom.runners.wire import Down, ProtocolError, Up
+    from taskloom.runners.wire import ProtocolError, Up
     from taskloom.sync.cancel_token import CancelToken
 
-__all__ = ["Connection", "Phase"]
+__all__ = ["Connection"]
 
 # The end of the run waits this long for its log lines: a log handler may block for ever.
 _LOG_SECONDS = 0.2
@@ -59,23 +55,8 @@ _STRUCK = ErrorInfo("InternalError", _STRUCK_TEXT, f"{_STRUCK_TEXT}\n")
 _MOST_STRIKES = 3
 
 
-@plain_members
-class Phase(FastEnum):
-    """The steps of a connection, in order."""
-
-    QUEUED = "queued"
-    LAUNCHING = "launching"
-    OPEN = "open"
-    CLOSING = "closing"
-    REPORTING = "reporting"
-    OVER = "over"
-
-
-_BEFORE = (Phase.QUEUED, Phase.LAUNCHING)
-
-
 class Connection:
-    """One run. `Link` for its `DrivenRun`; `Member` of the IO thread. Called on the IO thread unless it says so."""
+    """One run: a `Member` of the IO thread. Called on that thread unless it says so."""
 
     def __init__(self, hub: Hub, handle: ProcessHandle, order: RunOrder, token: CancelToken, emit: Emit) -> None:
         self.due = inf
@@ -87,7 +68,6 @@ class Connection:
         self._handle = handle
         self._order = order
         self._token = token
-        self._emit = emit
         # The callable that reports the end; empty once it is reported.
         self._unreported = [emit]
         self._log = RunLog(hub.logs, order.job, order.run, self._log_has_space)
@@ -100,9 +80,12 @@ class Connection:
         self._cgroup = ""
         self._verdict: RunEnded | RunStartFailed | None = None
         self._strikes = 0
-        self._is_struck = False
+        self.is_struck = False
+        """Whether an exception of ours has struck the run: it is killed, and its state does not count any more."""
         self._struck_by = _STRUCK
-        self.run: DrivenRun = hub.make_run(order, token, self, handle.gauges)
+        self.link = RunLink(self, hub, log=self._log, ends=self._ends, watch=self._watch, emit=emit)
+        self.commands = RunCommands(self, token)
+        self.run: DrivenRun = hub.make_run(order, token, self.link, handle.gauges)
 
     # -- the start
 
@@ -113,8 +96,8 @@ class Connection:
         self._token.add_observer(self.observe_cancel)
 
     def observe_cancel(self) -> None:
-        """The token was woken; on any thread."""
-        self._io.post(self, self.cancel, mono())
+        """Called when the token was woken; on any thread."""
+        self._io.post(self, self.commands.cancel, mono())
 
     def begin(self) -> None:
         """Have a helper thread start the processes: there is room for them."""
@@ -142,15 +125,20 @@ class Connection:
         except BaseException as error:  # noqa: BLE001 - the plugin boundary, and what the system refuses
             self._io.post(self, self._cannot_launch, _start_error(error))
 
+    @property
+    def has_reported(self) -> bool:
+        """Whether the end of the run was reported."""
+        return not self._unreported
+
     def _cannot_launch(self, error: ErrorInfo) -> None:
         if self.phase is not Phase.OPEN:
             self._drop_launched()
         if self.phase is Phase.LAUNCHING:
-            self._conclude(RunStartFailed(self._order.run, error))
+            self.conclude(RunStartFailed(self._order.run, error))
 
     def _conclude_unentered(self) -> None:
-        if self.phase in _BEFORE:
-            self._conclude(self.run.not_entered())
+        if self.phase in BEFORE:
+            self.conclude(self.run.not_entered())
 
     def _has_launched(self) -> None:
         launched = self._ends.launched
@@ -165,135 +153,19 @@ class Connection:
         now = mono()
         self.run.on_launched(now)
         if self.lease != launched.spec.lease:
-            self._order_supervisor(f"lease {self.lease!r}")  # renewed meanwhile
+            self.link.send_order(f"lease {self.lease!r}")  # renewed meanwhile
         if self.run.ladder.killed is not None:
-            self.kill()
+            self.link.kill()
         if self._token.urgent:
             self.run.on_urgent(now)
-
-    # -- what the scheduler wants; posted by the handle
-
-    def cancel(self, now: float) -> None:
-        """Pass the request to stop on; idempotent."""
-        if self.phase is Phase.QUEUED:
-            self._conclude(self.run.not_entered())
-        elif self.run.ladder.requested is None and self.phase in (Phase.LAUNCHING, Phase.OPEN):
-            reason = self._token.reason
-            if reason is not None:
-                self.run.on_cancel(reason, now)
-
-    def terminate(self, now: float) -> None:
-        """Pass TERM on, at most once, and not after a kill."""
-        if self.phase is Phase.OPEN and self.run.ladder.terminated is None and self.run.ladder.killed is None:
-            self.run.on_terminate(now)
-
-    def kill_run(self, now: float) -> None:
-        """Kill the run, once; one whose processes were not started yet ends at once, or as soon as they are there."""
-        if self.phase in _BEFORE or self.phase is Phase.OPEN:
-            if self.run.ladder.killed is None:
-                self.run.on_kill(now)
-            if self.phase is Phase.QUEUED:
-                self._conclude(self.run.end(lost=None))
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the main process."""
-        if self.phase is Phase.OPEN:
-            self.run.on_signal(number)
-
-    def reload(self) -> None:
-        """Pass on that the job files were read again."""
-        if self.phase is Phase.OPEN:
-            self.run.on_reload()
-
-    def set_urgent(self, now: float) -> None:
-        """Pass on that little time is left."""
-        if self.phase is Phase.OPEN:
-            self.run.on_urgent(now)
-
-    def set_poll_interval(self, seconds: float) -> None:
-        """Pass the new poll interval on."""
-        if self.phase in (Phase.LAUNCHING, Phase.OPEN):
-            self.run.on_poll_interval(seconds)
-
-    def renew(self, until: float) -> None:
-        """Let the lease end later; a run without one has none afterwards either."""
-        if self.lease is not None and until > self.lease:
-            self.lease = until
-            self._order_supervisor(f"lease {until!r}")
 
     def query(self, question: Callable[[DrivenRun], object]) -> None:
         """Have the question asked on the IO thread, if the processes are there. On any thread."""
         self._io.post(self, self._ask, question)
 
     def _ask(self, function: Callable[[DrivenRun], object]) -> None:
-        if self.phase is Phase.OPEN and not self._is_struck:
+        if self.phase is Phase.OPEN and not self.is_struck:
             function(self.run)
-
-    # -- Link: what the run does
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the main process."""
-        self._order_supervisor(f"signal {number}")
-
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process group of the main process."""
-        self._order_supervisor(f"group {number}")
-
-    def be_patient(self) -> None:
-        """Let the processes that the main process leaves have the time until `kill`, after a TERM."""
-        self._order_supervisor("patient")
-
-    def kill(self) -> None:
-        """Kill every process of the run."""
-        launched = self._ends.launched
-        if launched is not None and self.phase is Phase.OPEN:
-            self._ends.send_order("kill")
-            self._watch.kill_ordered(launched, mono())
-
-    def _order_supervisor(self, line: str) -> None:
-        if self.phase is Phase.OPEN:
-            self._ends.send_order(line)
-
-    def send(self, message: Down) -> None:
-        """Send a message to the worker."""
-        if self.phase is Phase.OPEN:
-            self._ends.send(message)
-
-    def log(self, text: str, *, level: int = INFO, name: str = "", created: float | None = None) -> None:
-        """Log a line of the run."""
-        self._log.add(LogEntry(level, name, text, wall() if created is None else created))
-
-    def log_record(self, entry: LogEntry) -> bool:
-        """Log a record of the worker; return False if there are too many."""
-        return self._log.add_or_drop(entry)
-
-    def emit(self, report: Report) -> None:
-        """Report to the scheduler, and let another run start if this one has begun."""
-        if self._unreported:
-            self._hub.starts.remove(self)
-            self._emit(report)
-
-    def call(
-        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], *, is_slow: bool = False
-    ) -> None:
-        """Call `work` on a helper thread, and then `done` on the IO thread if the run has not ended."""
-
-        def call() -> None:
-            result, error = None, None
-            try:
-                result = work()
-            except BaseException as raised:  # noqa: BLE001 - whatever it is, the run has to know
-                error = raised
-            self._io.post(self, self._call_returned, done, result, error)
-
-        helpers = self._hub.slow_helpers if is_slow else self._hub.helpers
-        helpers.submit("", [CancelCallback(call, "check of a process")])
-
-    def _call_returned(
-        self, done: Callable[[Any, BaseException | None], None], result: Any, error: BaseException | None
-    ) -> None:
-        if self.phase in (Phase.OPEN, Phase.REPORTING) and not self._is_struck:
-            done(result, error)
 
     # -- what comes in
 
@@ -311,7 +183,7 @@ class Connection:
             self._cgroup = message.folder
         if isinstance(message, Exited) and self.run.is_started:
             self._token.mark_ended()
-        if not self._is_struck:
+        if not self.is_struck:
             self.run.on_channel(message, now)
 
     def supervisor_was_read(self, now: float, *, is_end: bool) -> None:
@@ -321,14 +193,14 @@ class Connection:
 
     def worker_said(self, message: Up, now: float) -> None:
         """Take one message of the worker."""
-        if not self._is_struck:
+        if not self.is_struck:
             self.run.on_control(message, now)
             if self._hub.listener is not None and not isinstance(message, Logged):
                 self._hub.listener.worker_said(self._order.run, message)
 
     def worker_closed(self, half_line: str, now: float) -> None:
-        """Nothing more comes from the worker."""
-        if not self._is_struck:
+        """Called when nothing more comes from the worker."""
+        if not self.is_struck:
             self.run.on_control_closed(half_line, now)
 
     def worker_broke_protocol(self, error: ProtocolError) -> None:
@@ -337,11 +209,11 @@ class Connection:
 
     def line_written(self, stream: Stream, line: str, now: float) -> None:
         """Take one line of the output."""
-        if not self._is_struck:
+        if not self.is_struck:
             self.run.on_line(stream, line, now)
 
     def _log_has_space(self) -> None:
-        """The log has space again; on the log thread."""
+        """Called when the log has space again; on the log thread."""
         self._io.post(self, self._ends.resume_output)
 
     # -- time
@@ -351,7 +223,7 @@ class Connection:
         own = self._report_at
         if self.phase in (Phase.OPEN, Phase.CLOSING):
             own = min(self._watch.next_timer(), self._ends.unthrottle_at)
-        return min(own, self.run.next_timer()) if self.phase is Phase.OPEN and not self._is_struck else own
+        return min(own, self.run.next_timer()) if self.phase is Phase.OPEN and not self.is_struck else own
 
     def on_timer(self, now: float) -> None:
         """Do what is due."""
@@ -366,13 +238,13 @@ class Connection:
             was_killed = self._watch.check_kill(launched, now, has_main_exited=self.run.exited is not None)
             if was_killed and not self._ends.can_order():
                 self._begin_closing(now)  # a task has closed the channel: its end will not be seen there
-        if self.phase is Phase.OPEN and not self._is_struck and self.run.next_timer() <= now:
+        if self.phase is Phase.OPEN and not self.is_struck and self.run.next_timer() <= now:
             self.run.on_timer(now)
 
     # -- the end
 
     def _begin_closing(self, now: float) -> None:
-        """Nothing of the run is left, or its supervisor is gone: wait for the exit of the supervisor."""
+        """Wait for the exit of the supervisor: nothing of the run is left, or the supervisor is gone."""
         if self.phase is not Phase.OPEN:
             return
         if not self._is_done:
@@ -400,18 +272,18 @@ class Connection:
         self._ends.read_rest(now)
         lost = None if self._is_done else describe_loss(launched.exit_status, self.run.pid)
         self._ends.close()
-        verdict = self._broken_verdict() if self._is_struck else self.run.end(lost=lost)
+        verdict = self._broken_verdict() if self.is_struck else self.run.end(lost=lost)
         if self._start_failed is not None and isinstance(verdict, RunStartFailed):
             self._explain_start(launched, self._start_failed, verdict)
         else:
-            self._conclude(verdict)
+            self.conclude(verdict)
 
     def _explain_start(self, launched: Launched, failed: StartFailed, verdict: RunStartFailed) -> None:
         """Have a helper thread look for a program of a similar name, which reads folders; report without it if late."""
         self.phase = Phase.REPORTING
         self._verdict = verdict
         self._report_at = mono() + _LOG_SECONDS
-        self.call(lambda: launched.why_failed(failed), self._start_explained)
+        self.link.call(lambda: launched.why_failed(failed), self._start_explained)
 
     def _drop_launched(self) -> None:
         """Close everything, without a verdict of the supervisor: it ends the run by itself then."""
@@ -425,7 +297,7 @@ class Connection:
             self._verdict = self._verdict._replace(error=explained(self._verdict.error.type, str(text)))
         self.report()
 
-    def _conclude(self, verdict: RunEnded | RunStartFailed) -> None:
+    def conclude(self, verdict: RunEnded | RunStartFailed) -> None:
         """Report the verdict as soon as the log lines before it were passed on."""
         if self.phase in (Phase.REPORTING, Phase.OVER):
             return
@@ -459,9 +331,9 @@ class Connection:
         if self._verdict is not None:
             self.report()
             return
-        self._is_struck = True
+        self.is_struck = True
         if self.phase is Phase.OPEN and self._ends.can_order() and self._strikes <= _MOST_STRIKES:
-            self.kill()
+            self.link.kill()
             self._ends.listen()
             return
         self._drop_launched()

@@ -25,13 +25,13 @@ class ControlReader(Member, Protocol):
     """Takes what a worker says."""
 
     def worker_said(self, message: Up, now: float) -> None:
-        """One message. May raise ProtocolError."""
+        """Take one message. May raise ProtocolError."""
 
     def worker_closed(self, half_line: str, now: float) -> None:
-        """Nothing more will come; `half_line` says that the end is within a line. Called once."""
+        """Called once, when nothing more will come; `half_line` says so if that is within a line, else ""."""
 
     def worker_broke_protocol(self, error: ProtocolError) -> None:
-        """It has sent something that is no message. Called after `worker_closed`."""
+        """Called after `worker_closed` if the worker has sent something that is not a message."""
 
 
 class ControlSocket(RunSocket):

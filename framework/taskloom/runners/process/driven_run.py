@@ -10,6 +10,7 @@ once, when no process of the run is left and all that it has written was read.
 from __future__ import annotations
 
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -79,7 +80,7 @@ class Link(Protocol):
         """
 
 
-class DrivenRun:
+class DrivenRun(ABC):
     """One run; times are monotonic seconds."""
 
     def __init__(self, order: RunOrder, token: CancelToken, link: Link) -> None:
@@ -102,12 +103,12 @@ class DrivenRun:
 
     # -- the start
 
+    @abstractmethod
     def make_spec(self) -> LaunchSpec:
         """Return what is to be executed. Called on a helper thread: it may block, and raise why it cannot."""
-        raise NotImplementedError
 
     def on_launched(self, now: float) -> None:
-        """The supervisor runs. Messages sent from here on are kept until the worker reads them."""
+        """Called when the supervisor runs. Messages sent from here on are kept until the worker reads them."""
 
     def report_started(self, *, is_ready: bool) -> None:
         """Report once that the body is entered, and whether it is ready."""
@@ -125,17 +126,17 @@ class DrivenRun:
     # -- what the run's processes write
 
     def on_line(self, stream: Stream, text: str, now: float) -> None:
-        """One line of its output, without the newline: logged."""
+        """Log one line of its output, without the newline."""
         self.link.log(text)
 
     def on_control(self, message: Up, now: float) -> None:
-        """One message of the worker. Raises ProtocolError if it has no place here."""
+        """Take one message of the worker. Raises ProtocolError if it has no place here."""
 
     def on_control_closed(self, half_line: str, now: float) -> None:
-        """The worker has closed its end of the control socket, or has ended; `half_line` says that within a line."""
+        """Called when the worker has closed the control socket; `half_line` says so if that is within a line."""
 
     def on_channel(self, message: SupervisorMessage, now: float) -> None:
-        """One message of the supervisor."""
+        """Take one message of the supervisor."""
         if isinstance(message, ProcessStarted):
             self.pid = message.pid
         elif isinstance(message, StartFailed):
@@ -152,31 +153,31 @@ class DrivenRun:
     # -- what the scheduler wants
 
     def on_cancel(self, reason: Reason, now: float) -> None:
-        """The stop was requested; called once. `now`: the moment of the request."""
+        """Called once, when the stop was requested. `now`: the moment of the request."""
         self.ladder = self.ladder._replace(requested=now)
 
     def on_urgent(self, now: float) -> None:
-        """Little time is left to stop."""
+        """Called when little time is left to stop."""
 
     def on_poll_interval(self, seconds: float) -> None:
-        """A reload has changed the poll interval."""
+        """Called when a reload has changed the poll interval."""
 
     def on_terminate(self, now: float) -> None:
-        """The stop sends TERM; called at most once, and not after `on_kill`."""
+        """Called when the stop sends TERM; at most once, and not after `on_kill`."""
         self.ladder = self.ladder._replace(terminated=now)
         self.link.signal_group(signal.SIGTERM)
 
     def on_kill(self, now: float) -> None:
-        """The stop kills; called at most once."""
+        """Called when the stop kills; at most once."""
         self.ladder = self.ladder._replace(killed=now)
         self.link.kill()
 
     def on_signal(self, number: int) -> None:
-        """A user sends a signal to the main process."""
+        """Called when a user sends a signal to the main process."""
         self.link.signal(number)
 
     def on_reload(self) -> None:
-        """The job files were read again, and the run goes on."""
+        """Called when the job files were read again and the run goes on."""
 
     # -- time
 
@@ -185,7 +186,7 @@ class DrivenRun:
         return inf
 
     def on_timer(self, now: float) -> None:
-        """The moment of `next_timer` has come."""
+        """Called when the moment of `next_timer` has come."""
 
     # -- the end
 

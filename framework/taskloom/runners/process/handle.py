@@ -57,32 +57,32 @@ class ProcessHandle:
     def terminate(self) -> None:
         """Send TERM to the process group of the run."""
         for connection in self._connection:
-            self._io.post(connection, connection.terminate, mono())
+            self._io.post(connection, connection.commands.terminate, mono())
 
     def kill(self) -> None:
         """Kill every process of the run."""
         for connection in self._connection:
-            self._io.post(connection, connection.kill_run, mono())
+            self._io.post(connection, connection.commands.kill, mono())
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process."""
         for connection in self._connection:
-            self._io.post(connection, connection.send_signal, number)
+            self._io.post(connection, connection.commands.signal, number)
 
     def reload(self) -> None:
         """Let the run know that the job files were read again, and that it goes on: a program may want a signal."""
         for connection in self._connection:
-            self._io.post(connection, connection.reload)
+            self._io.post(connection, connection.commands.reload)
 
     def set_urgent(self) -> None:
         """Let the run know that little time is left."""
         for connection in self._connection:
-            self._io.post(connection, connection.set_urgent, mono())
+            self._io.post(connection, connection.commands.set_urgent, mono())
 
     def set_poll_interval(self, seconds: float) -> None:
         """Let the run know its new poll interval."""
         for connection in self._connection:
-            self._io.post(connection, connection.set_poll_interval, seconds)
+            self._io.post(connection, connection.commands.set_poll_interval, seconds)
 
     def renew(self, until: float) -> None:
         """Let the lease of the run end at this second of `taskloom.clock.boottime`, but not earlier than before.
@@ -90,7 +90,7 @@ class ProcessHandle:
         Has no effect on a run that was started without a lease.
         """
         for connection in self._connection:
-            self._io.post(connection, connection.renew, until)
+            self._io.post(connection, connection.commands.renew, until)
 
     @property
     def connection(self) -> Connection | None:

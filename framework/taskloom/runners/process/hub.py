@@ -17,7 +17,8 @@ from taskloom.runners.process.launch import Launched
 from taskloom.runners.process.log_thread import LogThread
 from taskloom.runners.process.starts import StartQueue, most_starts
 from taskloom.runners.process.worker_run import WorkerRun
-from taskloom.sync.cancel_token import CancelCallback, CancelToken
+from taskloom.sync.cancel_callback import CancelCallback
+from taskloom.sync.cancel_token import CancelToken
 
 if TYPE_CHECKING:
     from taskloom.runners import Emit, RunOrder

@@ -29,7 +29,7 @@ __all__ = ["DescriptorsClosed", "IoThread", "Member", "Ready"]
 
 Ready = Callable[[int, float], None]
 """Called with the events of epoll and the monotonic second when a descriptor is ready."""
-# Of one wait: the events of more descriptors come with the next one.
+# One wait returns this number of events; those of more descriptors come with the next one.
 _MOST_EVENTS = 256
 # A wait is this much longer than asked for, since epoll counts in whole milliseconds.
 _MILLISECOND = 0.001
@@ -51,10 +51,10 @@ class Member(Protocol):
         """Return when `on_timer` is to be called, in monotonic seconds; inf for never."""
 
     def on_timer(self, now: float) -> None:
-        """The deadline has come."""
+        """Called when the deadline has come."""
 
     def struck(self, error: BaseException) -> None:
-        """An exception has struck the work for this member. Called again if it strikes this call."""
+        """Called when an exception has struck the work for this member. Called again if it strikes this call."""
 
 
 class DescriptorsClosed(OSError):
@@ -89,7 +89,7 @@ class IoThread:
         self._ready: dict[int, tuple[Member, Ready]] = {}
         self._messages: deque[tuple[Member, Callable[..., object], tuple[Any, ...]]] = deque()
         self._heap: list[tuple[float, int, Member]] = []
-        # Of two equal deadlines the older one comes first, and members are not compared.
+        # If two deadlines are equal, the older one comes first, and members are not compared.
         self._numbers = count()
         self._current: Member | None = None
         self._error: BaseException | None = None

@@ -24,7 +24,7 @@ class OutputReader(Member, Protocol):
     """Takes the output of a run."""
 
     def line_written(self, stream: Stream, line: str, now: float) -> None:
-        """One line, without its newline."""
+        """Take one line, without its newline."""
 
 
 class OutputPipes:

@@ -63,7 +63,7 @@ def _connect(family: int, address: object, deadline: float) -> socket.socket:
     try:
         sock.settimeout(_left(deadline))
         sock.connect(address)  # type: ignore[arg-type]  # one that getaddrinfo has returned, or a path
-        # A connection to a port of the range for outgoing ones, where no one listens, may be one to itself.
+        # A connection to a port of the range for outgoing ones, where nothing listens, may be one to itself.
         if family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
             raise ConnectionRefusedError(111, "Connection refused")
     except BaseException:
@@ -90,7 +90,7 @@ def _ask(sock: socket.socket, target: Target, deadline: float) -> None:
 
 
 def _read_status(sock: socket.socket, deadline: float) -> int:
-    """Return the status of the answer, after those of its 100s, which are no answer yet."""
+    """Return the status of the answer, after those of its 100s, which are not the answer yet."""
     data = b""
     while len(data) < _MOST_BYTES:
         sock.settimeout(_left(deadline))

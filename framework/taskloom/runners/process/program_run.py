@@ -44,7 +44,7 @@ WARNING = 30
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 1.0
 _READY_TIMEOUT_SECONDS = 5.0
-# Of a longer line only the beginning is searched: a regular expression may take time in proportion to its square.
+# Only the beginning of a longer line is searched: a regular expression may take time in proportion to its square.
 _LONGEST_READY_LINE = 4096
 # The codes of a shell for a command that is not executable, or not found.
 _SHELL_CODES = {126: "the shell could not execute a command", 127: "the shell found no such command"}
@@ -119,7 +119,7 @@ class ProgramRun(DrivenRun):
         return self._spec
 
     def on_channel(self, message: SupervisorMessage, now: float) -> None:
-        """One message of the supervisor."""
+        """Take one message of the supervisor."""
         super().on_channel(message, now)
         if isinstance(message, ProcessStarted):
             self._started()
@@ -152,7 +152,7 @@ class ProgramRun(DrivenRun):
     # -- ready
 
     def on_line(self, stream: Stream, text: str, now: float) -> None:
-        """One line of its output: logged, and searched for the one that makes it ready."""
+        """Log one line of its output, and look whether it makes the run ready."""
         super().on_line(stream, text, now)
         if self._pattern is not None and self._pattern.search(text[:_LONGEST_READY_LINE]):
             self._pattern = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from abc import ABC, abstractmethod
 
 from taskloom.runners.process.io_thread import IoThread, Member
 from taskloom.runners.process.outgoing import Outgoing
@@ -16,7 +17,7 @@ MOST_LEFT = 1024 * 1024
 """Bytes. As much as a pipe or a socket holds at most, by the limits of the kernel for users, is read after the end."""
 
 
-class RunSocket:
+class RunSocket(ABC):
     """A socket that does not block. Belongs to the IO thread, which works for `member`; others own the socket."""
 
     def __init__(self, io: IoThread, member: Member, sock: socket.socket) -> None:
@@ -56,9 +57,9 @@ class RunSocket:
         """Return whether what arrives is to be read now."""
         return True
 
+    @abstractmethod
     def _ready(self, events: int, now: float) -> None:
-        """The socket is ready for these events of epoll."""
-        raise NotImplementedError
+        """Called when the socket is ready for these events of epoll."""
 
     def _flush(self) -> None:
         self.outgoing.flush()

@@ -33,7 +33,7 @@ class StackSlot:
 
     def __init__(self) -> None:
         self.hello: Hello | None = None
-        """The message of the worker about itself; None if it is not there, or is no worker."""
+        """The message of the worker about itself; None if it is not there, or is not a worker."""
         self.stack: Stack | None = None
         self.answered = Latch()
 

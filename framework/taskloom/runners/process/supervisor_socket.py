@@ -17,10 +17,10 @@ class SupervisorReader(Member, Protocol):
     """Takes what a supervisor says."""
 
     def supervisor_said(self, message: SupervisorMessage, now: float) -> None:
-        """One message."""
+        """Take one message."""
 
     def supervisor_was_read(self, now: float, *, is_end: bool) -> None:
-        """All messages that have come were given to `supervisor_said`. `is_end`: no other will come."""
+        """Called when all messages that have come were given to `supervisor_said`. `is_end`: no other will come."""
 
 
 class SupervisorSocket(RunSocket):

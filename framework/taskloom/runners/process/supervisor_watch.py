@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SupervisorWatch"]
 
-# From `done` to the exit of the supervisor.
+# The time from `done` to the exit of the supervisor.
 _EXIT_SECONDS = 1.0
 # A supervisor that was told to kill needs milliseconds, unless it was stopped or the machine hardly runs. So often, and
 # at such intervals, it is looked at before it is killed itself.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["log_levels", "sent_path", "spec_of", "worker_command"]
 
 _SCRIPT = Path(__file__).absolute().parents[2] / "worker" / "__main__.py"
-# Of the loggers that have no level of their own in the standard library: "not set".
+# The level of a logger of the standard library that has none of its own: "not set".
 _NOT_SET = 0
 
 
@@ -58,7 +58,7 @@ def spec_of(order: RunOrder, reference: TaskReference) -> Spec:
 def sent_path() -> list[str]:
     """Return `sys.path` for a process with another working directory; without what an import here ignores as well.
 
-    An entry that is no path is the name of a hook, such as that of an editable install: it stays as it is.
+    An entry that is not a path is the name of a hook, such as that of an editable install: it stays as it is.
     """
     entries: list[object] = list(sys.path)  # a program may have put anything there
     return [sent for entry in entries if isinstance(entry, str) and (sent := _sent_entry(entry)) is not None]

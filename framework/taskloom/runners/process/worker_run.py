@@ -56,7 +56,7 @@ __all__ = ["WorkerRun"]
 _CLOSED_SECONDS = 1.0
 # After its last message a worker lets `terminate` and callbacks that have begun return, for a second at most.
 _EXIT_SECONDS = 2.5
-# Of a worker that dies before its task was begun, the end of its standard error says why.
+# If a worker dies before its task was begun, the end of its standard error says why.
 _LAST_LINES = 20
 # More counters, and more failed callbacks, than any task has: a worker must not fill our memory.
 _MOST_COUNTERS = 10_000
@@ -182,7 +182,7 @@ class WorkerRun(DrivenRun):
         self._gone_by = now + _EXIT_SECONDS
 
     def on_control_closed(self, half_line: str, now: float) -> None:
-        """The process is dying, as a rule; if not, it is killed soon."""
+        """Expect the end of the process; if it does not end, it is killed soon."""
         if self._ended is None and self._start_failed is None:
             why = half_line or "it closed its control socket"
             self._why_gone = explained("ProtocolError", f"the process broke the protocol: {why}")

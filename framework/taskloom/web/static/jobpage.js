@@ -77,7 +77,7 @@ function Facts({ job, spec }) {
     job.missed > 0 && ["Missed firings", job.missed],
     job.poll_age !== null && isAlive(job) && ["Last poll", html`${duration(job.poll_age)} ago<span class="note">longest gap ${duration(job.worst_gap)}</span>`],
     job.process && ["Process", html`${job.process.pid}<span class="note">${bytes(job.process.memory)}${job.process.cpu === null ? "" : `, ${duration(job.process.cpu)} of processor time`}</span>`],
-    job.whereabouts && ["Where", html`${job.whereabouts.host}<span class="note">${job.whereabouts.worker}</span>`],
+    job.whereabouts && ["Where", html`${job.whereabouts.host}<span class="note">worker ${job.whereabouts.worker}${job.whereabouts.pid ? `, process ${job.whereabouts.pid}` : ""}</span>`],
     ...Object.entries(job.counts).map(([name, count]) => [name, typeof count === "number" ? count.toLocaleString("en") : String(count)]),
   ];
   return html`<dl class="facts">${facts.filter(Boolean).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;

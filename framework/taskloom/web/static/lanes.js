@@ -4,11 +4,13 @@ import { isBad } from "./words.js";
 
 const MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 export const SPANS = {
+  "10 min": { past: 10 * MINUTE, future: 3 * MINUTE, steps: [MINUTE, 2 * MINUTE, 5 * MINUTE] },
   hour: { past: HOUR, future: 15 * MINUTE, steps: [5 * MINUTE, 15 * MINUTE, 30 * MINUTE] },
   day: { past: DAY, future: 5 * HOUR, steps: [3 * HOUR, 6 * HOUR, 12 * HOUR] },
   week: { past: 7 * DAY, future: 2 * DAY, steps: [DAY, 2 * DAY, 4 * DAY] },
 };
-const NARROWEST = 3, CLOSE = 1, LEAST_MARK = 8;
+export const NARROWEST = 3;   // pixels of a bar
+const CLOSE = 1, WIDEST = 14 * NARROWEST, LEAST_MARK = 8;
 
 const times = new WeakMap();
 
@@ -22,33 +24,40 @@ function timesOf(run) {
   return found;
 }
 
-// The bars of a lane. Runs that are closer than a pixel are one bar, which leads to the last of them.
+// The bars of a lane, and what each leads to: the last of its runs. Runs in the narrowest bar are one, and have the worst
+// of their outcomes. Only runs of one kind make a bar wider than that, as long as it is easy to see what it stands for.
+// The history folds by the same rules before it answers.
 export function blocks(runs, place) {
   const found = [];
   for (const run of runs) {
     const { from, to, due } = timesOf(run);
-    const end = to ?? place.begin + place.width / place.scale;
     const isAlive = to === null;
-    const x = Math.max(0, place.x(from)), stop = isAlive ? Math.min(place.width, place.x(place.now)) : Math.min(place.width, place.x(end));
+    const x = Math.max(0, place.x(from)), stop = Math.min(place.width, place.x(isAlive ? place.now : to));
     if (stop < 0 || x > place.width) continue;
-    const width = Math.max(NARROWEST, stop - x);
-    const failed = isBad(run.outcome) ? 1 : 0;
+    const width = Math.max(NARROWEST, stop - x), count = run.folded || 1;
+    const failed = run.failed ?? (isBad(run.outcome) ? count : 0);
     const kind = isAlive ? "alive" : failed ? "bad" : run.outcome === "succeeded" ? "good" : "calm";
     const last = found.at(-1);
-    if (last && !isAlive && last.kind !== "alive" && x - (last.x + last.width) < CLOSE && (last.count > 1 || width <= 2 * NARROWEST)) {
-      merge(last, run, x + width, failed, kind);
+    if (last && !isAlive && last.kind !== "alive" && isTogether(last, x, stop, kind, count)) {
+      merge(last, run, stop, failed, kind, count);
       continue;
     }
     const late = Math.max(0, (from - due) / 1000);
-    found.push({ key: `${run.start || ""} ${run.run}`, run, x, width, kind, failed, late, count: run.folded || 1, lateWidth: Math.min(x, late * 1000 * place.scale) });
+    found.push({ key: `${run.start || ""} ${run.run}`, run, first: run, x, width, kind, failed, late, count, lateWidth: Math.min(x, late * 1000 * place.scale) });
   }
   return found;
 }
 
-function merge(bar, run, end, failed, kind) {
+function isTogether(last, x, stop, kind, count) {
+  if (Math.max(stop, last.x + last.width) - last.x <= NARROWEST) return true;
+  const isNarrow = count > 1 || stop - x <= NARROWEST;
+  return isNarrow && last.kind === kind && x - (last.x + last.width) < CLOSE && stop - last.x <= WIDEST;
+}
+
+function merge(bar, run, stop, failed, kind, count) {
   bar.run = run;
-  bar.width = Math.max(bar.width, end - bar.x);
-  bar.count += run.folded || 1;
+  bar.width = Math.max(bar.width, stop - bar.x);
+  bar.count += count;
   bar.failed += failed;
   if (failed || bar.kind !== "bad" && kind === "calm") bar.kind = kind;
 }

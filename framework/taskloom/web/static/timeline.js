@@ -2,52 +2,90 @@
 
 import { html, useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
-import { fromHistory, isEarlier, runLink, united } from "./history.js";
-import { blocks, marksOf, SPANS, ticks } from "./lanes.js";
+import { isEarlier, runLink, united } from "./history.js";
+import { blocks, marksOf, NARROWEST, SPANS, ticks } from "./lanes.js";
 import { isNarrow, useRows, useWidth } from "./parts.js";
 import { prefer, prefs } from "./prefs.js";
 import { link } from "./route.js";
 import { now, state } from "./store.js";
 import { shownJobs, Toolbar } from "./table.js";
 import { look, outcomeLook } from "./words.js";
-import { brief, duration, fullInstant } from "./time.js";
+import { brief, duration, fullInstant, secondsBetween } from "./time.js";
 
 const LANE = 34, BAR = 16, KEPT_MS = 300000, SOON_MS = 300;
-const MOST_RUNS = 6000, MOST_OF_HISTORY = 3000, MOST_NAMES = 40;
+const MOST_RUNS = 12000;     // as many as the program keeps in memory
+const MOST_BLOCKS = 20000;   // with more, the history makes them coarser
+const RECENT_MS = 60000;     // the history is written a little later than things happen
+const FOLLOW_MS = 20000;     // the page alone keeps the last runs of a job, too few of a busy one
+const RETRY_MS = 60000;
+const MOST_NAMES = 40;
 const cache = new Map();
 
-// The past of a range, from the program and from its history: the runs of each job.
-function usePast(range) {
-  const [past, setPast] = useState({ runs: new Map(), words: "" });
+// The past of a range: the runs of each job. What ended before `cutoff` comes from the history, what ended later from
+// the memory of the program, so that no run is there twice.
+function usePast(range, width) {
+  const [past, setPast] = useState({ runs: new Map(), words: "", cutoff: 0 });
   useEffect(() => {
-    const key = `${state.program.start} ${range}`, known = cache.get(key);
-    if (known && Date.now() - known.at < KEPT_MS) return setPast(known.past);
-    const controller = new AbortController();
-    const take = (found, words) => {
-      const runs = grouped(found);
-      setPast({ runs, words });
-      return { runs, words };
-    };
-    load(range, take, controller.signal)
-      .then((loaded) => cache.set(key, { at: Date.now(), past: loaded }))
-      .catch((error) => controller.signal.aborted || setPast((old) => ({ ...old, words: error.message })));
+    const controller = new AbortController(), { signal } = controller;
+    keepLoading(range, width, setPast, signal).catch((error) => signal.aborted || setPast((old) => ({ ...old, words: error.message })));
     return () => controller.abort();
-  }, [range, state.program.start]);
+  }, [range, Math.round(width / 200), state.program.start]);
   return past;
 }
 
-async function load(range, take, signal) {
-  const begin = now() - SPANS[range].past;
-  const since = new Date(begin).toISOString();
-  const { runs, from } = await get("/v1/runs", { since, count: MOST_RUNS }, signal);
-  if (Date.parse(from) <= begin || state.program.history.state === "off") {
-    const isShort = Date.parse(from) > begin;
-    return take(runs, isShort ? `Runs since ${fullInstant(from)}; with a history there would be earlier ones.` : "");
+async function keepLoading(range, width, show, signal) {
+  const key = `${state.program.start} ${range}`;
+  while (!signal.aborted) {
+    let kept = cache.get(key);
+    if (!kept || Date.now() - kept.at > KEPT_MS) {
+      kept = await load(range, width, (found) => show(shownPast(found)), signal);
+      cache.set(key, kept);
+    } else if (!document.hidden) {
+      await follow(kept, signal);
+    }
+    show(shownPast(kept));
+    await new Promise((done) => setTimeout(done, FOLLOW_MS));
   }
-  take(runs, "Reading the history…");
-  const kept = await get("/v1/history", { since, count: MOST_OF_HISTORY }, signal);
-  return take(united(kept.runs.map(fromHistory), runs), kept.older && kept.runs.length >= MOST_OF_HISTORY ? "There are more runs in the history than are shown." : "");
 }
+
+const shownPast = ({ old, recent, words, cutoff }) => ({ runs: grouped(united(old, recent)), words, cutoff });
+
+async function load(range, width, show, signal) {
+  const { past, future } = SPANS[range], at = Date.now(), begin = now() - past;
+  const latest = await get("/v1/runs", { since: new Date(now() - RECENT_MS).toISOString(), count: MOST_RUNS }, signal);
+  const from = Date.parse(latest.from), hasHistory = state.program.history.state !== "off";
+  if (from <= begin || !hasHistory) {
+    const { runs } = await get("/v1/runs", { since: new Date(begin).toISOString(), count: MOST_RUNS }, signal);
+    const words = from <= begin ? "" : `Runs that ended since ${fullInstant(latest.from)}; with a history there would be earlier ones.`;
+    return { at, old: [], recent: runs, words, cutoff: Math.max(begin, from), asked: now() };
+  }
+  const cutoff = Math.max(from, now() - RECENT_MS);
+  const found = { at, old: [], recent: latest.runs, words: "Reading the history…", cutoff, asked: now() };
+  show(found);
+  const every = Math.max(1, Math.round((NARROWEST * (past + future)) / width / 1000));
+  const asked = { since: new Date(begin).toISOString(), until: new Date(cutoff).toISOString(), blocks: every, count: MOST_BLOCKS };
+  try {
+    const { blocks } = await get("/v1/history", asked, signal);
+    return { ...found, old: blocks.map(fromBlock), words: "" };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { ...found, at: at - KEPT_MS + RETRY_MS, words: `Without the history: ${error.message}` };
+  }
+}
+
+// Add what has ended since the last time.
+async function follow(kept, signal) {
+  const since = new Date(kept.asked - SOON_MS).toISOString();
+  kept.asked = now();
+  const { runs, from } = await get("/v1/runs", { since, count: MOST_RUNS }, signal);
+  kept.recent = united(kept.recent, runs);
+  if (Date.parse(from) > Date.parse(since)) kept.words = "Some of the last runs are missing: there are more of them than the program keeps.";
+}
+
+// Runs that are close together, which the history has made one.
+const fromBlock = ({ job, run, start, begin, end, due, outcome, runs, failed }) => ({
+  job, run, start, queued: begin, started: begin, ended: end, due, outcome, folded: runs, failed, seconds: secondsBetween(begin, end),
+});
 
 function grouped(runs) {
   const found = new Map();
@@ -81,9 +119,9 @@ export function Timeline() {
   const rows = prefs.group ? inGroups(jobs) : jobs.map((job) => ({ job }));
   const [first, end, box] = useRows(rows.length, LANE);
   const shown = rows.slice(first, end);
-  const past = usePast(prefs.range);
   const firings = useFirings(shown.filter((row) => row.job && row.job.next_firing).map((row) => row.job.job), span);
   const [width, axis] = useWidth();
+  const past = usePast(prefs.range, width);
   const begin = now() - span.past, scale = width / (span.past + span.future);
   const place = { begin, width, now: now(), x: (at) => (at - begin) * scale, scale };
   return html`<section class="timeline" aria-label="Timeline">
@@ -96,7 +134,7 @@ export function Timeline() {
     <div ref=${box} class="lanes">
       <div style=${{ height: `${first * LANE}px` }}></div>
       ${shown.map((row) => (row.job
-        ? html`<${Lane} key=${`${row.group} ${row.job.job}`} job=${row.job} place=${place} span=${span} past=${past.runs.get(row.job.job)} firings=${firings.get(row.job.job)}/>`
+        ? html`<${Lane} key=${`${row.group} ${row.job.job}`} job=${row.job} place=${place} span=${span} past=${past.runs.get(row.job.job)} cutoff=${past.cutoff} firings=${firings.get(row.job.job)}/>`
         : html`<div key=${`group ${row.group}`} class="lane group"><span class="lane-name">${row.group}</span></div>`))}
       <div style=${{ height: `${(rows.length - end) * LANE}px` }}></div>
     </div>
@@ -117,8 +155,9 @@ function Axis({ place, span }) {
     <text class="now" x=${place.x(now())} y="12" text-anchor="middle">now</text></svg>`;
 }
 
-function Lane({ job, place, span, past, firings }) {
-  const bars = blocks(united(past || [], state.runs.get(job.job) || []), place);
+function Lane({ job, place, span, past, cutoff, firings }) {
+  const last = (state.runs.get(job.job) || []).filter((run) => !run.ended || Date.parse(run.ended) >= cutoff);
+  const bars = blocks(united(past || [], last), place);
   const planned = marksOf(job, firings, place);
   const state_ = look(job);
   return html`<div class="lane">
@@ -137,7 +176,7 @@ function Lane({ job, place, span, past, firings }) {
 
 function Bar({ bar, tabindex }) {
   const { run } = bar, y = (LANE - BAR) / 2;
-  const words = bar.count > 1 ? `${bar.count} runs${bar.failed ? `, ${bar.failed} failed` : ""}` : wordsOf(run, bar.late);
+  const words = bar.count > 1 ? wordsOfAll(bar) : wordsOf(run, bar.late);
   return html`<a href=${runLink(run)} tabindex=${tabindex} class=${bar.kind} aria-label=${`${run.run}: ${words}`}>
     <title>${bar.count > 1 ? words : `${run.run}: ${words}${isEarlier(run) ? ", in an earlier start" : ""}`}</title>
     ${bar.lateWidth > 1 && html`<rect class="late" x=${bar.x - bar.lateWidth} y=${y + 3} width=${bar.lateWidth} height=${BAR - 6}/>`}
@@ -148,6 +187,11 @@ function Bar({ bar, tabindex }) {
 function wordsOf(run, late) {
   const took = run.ended ? ` after ${duration(run.seconds)}` : "";
   return `${outcomeLook(run.outcome).word}${took}, began ${fullInstant(run.started || run.queued)}${late > 1 ? `, ${duration(late)} late` : ""}`;
+}
+
+function wordsOfAll({ first, run, count, failed }) {
+  const which = failed === count ? ", all failed" : failed ? `, ${failed} failed` : "";
+  return `${count.toLocaleString("en")} runs${which}, ${fullInstant(first.started || first.queued)} to ${fullInstant(run.ended)}`;
 }
 
 // The arrows go from run to run of a lane.

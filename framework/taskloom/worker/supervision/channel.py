@@ -2,7 +2,7 @@
 
 import posix
 
-# Orders are short. More without a line end is no order of ours.
+# Orders are short. More without a line end is not an order of ours.
 _LONGEST_ORDER = 65_536
 
 

@@ -1,7 +1,7 @@
 """The processes of a run: all descendants of the supervisor, found in /proc, and how they are killed.
 
 A process can leave its group and its session, but not its ancestors: an orphan gets the supervisor as its parent. A
-scan of /proc is no snapshot, so it can miss a process whose parent has ended meanwhile. That does not matter: the
+scan of /proc is not a snapshot, so it can miss a process whose parent has ended meanwhile. That does not matter: the
 supervisor is finished when it has no child, not when a scan finds nothing.
 
 Processes are named by their numbers here. The kernel gives out numbers in a circle, so none gets another meaning in the

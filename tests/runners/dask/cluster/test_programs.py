@@ -104,6 +104,39 @@ def test_a_join_policy_that_waits_lets_a_run_finish(cluster: DaskCluster, tmp_pa
     assert not report.survivors
 
 
+def clients_of(cluster: DaskCluster) -> int:
+    """Return how many connections of programs the Dask scheduler has."""
+    with cluster.client() as client:
+        found = client.run_on_scheduler(_clients)
+    return len([each for each in found if "-taskloom-" in each])
+
+
+def _clients(dask_scheduler: Any) -> list[str]:
+    return [*dask_scheduler.clients]
+
+
+def test_a_reload_closes_the_connection_that_no_job_needs(make_cluster: MakeCluster, tmp_path: Path) -> None:
+    """And a job that is brought back connects again."""
+    cluster = make_cluster("a")
+    params = {"folder": str(tmp_path), "name": "one"}
+    job = Job(name="one", task=tasks.beat, params=params, runner={"dask": options_for(cluster)}, start="manual")
+    with Scheduler(log=False) as scheduler:
+        scheduler.add(job).start()
+        [marks] = await_entered(tmp_path, "one")
+        assert clients_of(cluster) == 1
+
+        scheduler.reload([])
+        assert wait_until(lambda: clients_of(cluster) == 0, PATIENCE_SECONDS)
+        assert not living([marks.starts[0].pid])
+
+        scheduler.reload([job])
+        again = scheduler.job("one").start()
+        assert wait_until(lambda: len(marks.starts) == 2, PATIENCE_SECONDS)
+        assert clients_of(cluster) == 1
+        scheduler.stop(within=20.0)
+        assert again.outcome is Outcome.CANCELLED
+
+
 def test_a_lost_run_is_started_again_only_when_the_first_has_stopped(make_cluster: MakeCluster, tmp_path: Path) -> None:
     cluster = make_cluster("a", "b", slots=1)
     with Scheduler(log=False) as scheduler:

@@ -311,6 +311,19 @@ def test_a_silent_worker_is_unreachable_and_then_lost() -> None:
     assert others(driven.give(Tick(), 40.1)) == [DropTask(KEY), Lost("r1", why, 40.1)]
 
 
+def test_a_run_that_is_lost_does_not_take_the_others_of_its_silent_worker_along() -> None:
+    driven = Driven(worker("w1", slots=2)).granted()
+    driven.place("r2")
+    driven.claim("r2", "e2")
+    driven.give(Tick(), 20.1)
+    driven.give(CommandRequested("r1", "kill"), 21.0)
+
+    assert [action.run for action in driven.give(Tick(), 23.0) if isinstance(action, Lost)] == ["r1"]
+    assert others(driven.give(Tick(), 23.1)) == []
+    assert others(driven.give(Tick(), 40.0)) == []
+    assert [action.run for action in driven.give(Tick(), 40.1) if isinstance(action, Lost)] == ["r2"]
+
+
 def test_a_worker_that_answers_again_is_reachable() -> None:
     driven = Driven().granted()
     driven.give(Tick(), 20.1)

@@ -61,7 +61,7 @@ class _Execution:
     passed: frozenset[str] = frozenset()
     """The kinds of commands that were passed on and have an effect only once."""
     kill_at: float = inf
-    """From the moment that it is stopped."""
+    """When its processes are killed; inf unless it is stopped."""
     kill_why: str = ""
 
     @property
@@ -190,7 +190,7 @@ class Agent:
                 self._stop(execution, f"the worker is closing: {closing.why}", now)
 
     def _tick(self, tick: Tick, now: float) -> None:
-        """Nothing: what is due is done before each input."""
+        """Do nothing: what is due is done before each input."""
 
     # -- deadlines
 

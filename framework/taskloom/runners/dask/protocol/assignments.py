@@ -22,6 +22,8 @@ from taskloom.runners.dask.protocol.slots import Slots
 
 __all__ = ["Assignments"]
 
+# A worker that was not heard of for so long after its last lease and the grace is not waited for.
+_OUT_OF_REACH_SECONDS = 10.0
 # A SIGKILL takes effect a little later than it is decided, and two clocks do not run exactly alike.
 _MARGIN_SECONDS = 1.0
 
@@ -51,10 +53,12 @@ class Assignments:
             self.wanted[link.worker.address] = link
 
     def plan_silence(self, link: Link) -> None:
-        """Plan when the worker becomes unreachable."""
+        """Plan when the worker becomes unreachable, or, if it is unreachable, when its runs are lost."""
         key = ("silence", link.worker.address)
         if link.executions:
-            self.deadlines.plan(key, link.heard_at + self._lease.ttl)
+            silent_at = link.heard_at + self._lease.ttl
+            lost_at = silent_at + self._lease.grace + _OUT_OF_REACH_SECONDS
+            self.deadlines.plan(key, lost_at if link.state is LinkState.UNREACHABLE else silent_at)
         else:
             self.deadlines.clear(key)
             if link.state is LinkState.UNREACHABLE:
@@ -137,19 +141,19 @@ class Assignments:
     # -- how a run ends
 
     def end(self, run: PlacedRun, *, entered: bool) -> None:
-        """Nothing of the run is left."""
+        """Called when nothing of the run is left."""
         self._take_back(run)
         del self.runs[run.id]
         self.actions.append(Ended(run.id, entered))
 
     def fail_start(self, run: PlacedRun, why: str) -> None:
-        """The run cannot be executed, and never was."""
+        """Called when the run cannot be executed, and never was."""
         self._take_back(run)
         del self.runs[run.id]
         self.actions.append(StartFailed(run.id, ErrorInfo("ClusterError", why, "", is_explained=True)))
 
     def lose(self, run: PlacedRun, why: str, now: float) -> None:
-        """Nothing can confirm the end of a granted run any more."""
+        """Called when nothing can confirm the end of a granted run any more."""
         link = self.links[run.address]
         bound = link.lease_ends_by() + self._lease.grace + _MARGIN_SECONDS
         stopped_by = now if run.ended_there else max(now, bound)
@@ -167,7 +171,7 @@ class Assignments:
             self.lose(run, why, now)
 
     def release(self, link: Link, execution: str) -> None:
-        """Nothing of the execution is left: report it if its run is lost."""
+        """Report that nothing of the execution is left, if its run is lost."""
         run = link.lost.pop(execution, None)
         if run is not None:
             del self._lost[run.id]

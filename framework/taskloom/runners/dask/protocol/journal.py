@@ -16,10 +16,10 @@ from taskloom.text import to_json
 __all__ = ["LOG_BYTES", "REPLY_BYTES", "Journal"]
 
 REPLY_BYTES = 256 * 1024
-"""Of the entries in one reply, as JSON: a worker's event loop is held up by each for a few milliseconds at most."""
+"""The most bytes of the entries in one reply, as JSON: it holds up a worker's event loop for a few milliseconds."""
 
 LOG_BYTES = 1024 * 1024
-"""Of the log lines that wait, as JSON."""
+"""The most bytes of the log lines that wait, as JSON."""
 
 # The first key of a report names it. Of these, a newer one says all that an older one has said.
 _LATEST_ONLY = frozenset({"poll", "progress", "process"})

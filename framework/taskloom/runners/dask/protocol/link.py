@@ -88,7 +88,7 @@ class Link:
         return SendRequest(self.worker.address, request, within)
 
     def conclude(self, seq: int, agent: str) -> None:
-        """The request was answered by `agent`, or failed: then `agent` is ""."""
+        """Called when the request was answered by `agent`, or has failed: then `agent` is ""."""
         sent = self._in_flight.pop(seq, None)
         if sent is not None and agent and sent.agent == agent:
             self.outbox.confirm(sent.version)

@@ -53,7 +53,7 @@ class Command(NamedTuple):
     kind: str
     execution: str
     reason: Reason | None = None
-    """Of CANCEL."""
+    """The reason of a CANCEL."""
     number: float = 0.0
     """The seconds of POLL_INTERVAL; the number of a SIGNAL; the id of a STACK request."""
 
@@ -132,7 +132,7 @@ class Entry(NamedTuple):
     execution: str
     data: Mapping[str, Any]
     line: int = 0
-    """Of `log`: counts the log lines of the agent from 1. After a gap, lines were dropped, because too many waited."""
+    """The number of a `log` line of the agent, from 1. Missing numbers are lines that were dropped: too many waited."""
 
 
 class Reply(NamedTuple):

@@ -48,8 +48,6 @@ from taskloom.text import duration, measured
 
 __all__ = ["Placement"]
 
-# A worker that was not heard of for so long after its last lease and the grace is not waited for.
-_OUT_OF_REACH_SECONDS = 10.0
 _KILL_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
 # An agent keeps each entry until it is acknowledged; the next request may be a period away.
@@ -156,7 +154,7 @@ class Placement:
                 self._all.want(link)
 
     def _tick(self, tick: Tick, now: float) -> None:
-        """Nothing: what is due is done before each input."""
+        """Do nothing: what is due is done before each input."""
 
     # -- the runs
 
@@ -309,8 +307,7 @@ class Placement:
             link.state = LinkState.UNREACHABLE
             self._all.set_aside(link)
             self._all.actions += [Unreachable(run.id, link.heard_at) for run in link.executions.values()]
-            lost_at = link.heard_at + self._lease.ttl + self._lease.grace + _OUT_OF_REACH_SECONDS
-            self._deadlines.plan(("silence", address), lost_at)
+            self._all.plan_silence(link)
         else:
             worker = link.worker
             silence = measured(now - link.heard_at)

@@ -107,7 +107,7 @@ class FutureEnded(NamedTuple):
     verdict: str
     why: str = ""
     key: str = ""
-    """Of the task; "" means the run's latest one."""
+    """The key of the task; "" means the latest task of the run."""
 
 
 class SessionClosed(NamedTuple):
@@ -175,7 +175,7 @@ class Reported(NamedTuple):
 
 
 class LinesDropped(NamedTuple):
-    """So many log lines of runs on this worker were dropped there, because the program did not take them in time."""
+    """This number of log lines of runs on this worker was dropped there: the program did not take them in time."""
 
     worker: Worker
     lines: int

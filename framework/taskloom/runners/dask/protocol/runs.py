@@ -17,13 +17,13 @@ class RunState(Enum):
     """The state of a run that has not ended."""
 
     WAITING = "waiting"
-    """Until a pause is over: its last tasks have ended without a grant."""
+    """It waits until a pause is over: its last tasks have ended without a grant."""
     QUEUED = "queued"
-    """For a slot."""
+    """It waits for a slot."""
     SUBMITTED = "submitted"
-    """As a Dask task; none of its executions was granted."""
+    """It is a Dask task; none of its executions was granted."""
     GRANTED = "granted"
-    """To one execution."""
+    """It was granted to one execution."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,16 +32,16 @@ class PlacedRun:
 
     order: PlaceRun
     number: int
-    """Counts the runs of the placement: the queue is sorted by it."""
+    """The number of the run in its placement: the queue is sorted by it."""
     state: RunState = RunState.QUEUED
     key: str = ""
-    """Of its latest Dask task."""
+    """The key of its latest Dask task."""
     workers: tuple[str, ...] = ()
     """The addresses that this task may be executed at."""
     submissions: int = 0
     address: str = ""
     execution: str = ""
-    """That it is granted to, at `address`."""
+    """The execution that it is granted to, at `address`."""
     granted_by: int = 0
     """No request before this number has carried the grant."""
     pid: int = 0

@@ -27,7 +27,7 @@ class Slots:
         self._workers: dict[str, Worker] = {}
         self._queues: dict[str, OrderedDict[str, PlacedRun]] = {}
         self._in_flight: Counter[str] = Counter()
-        # Of each task, until a worker comes or goes. Tasks with the same workers share one group.
+        # The group of each task, until a worker comes or goes. Tasks with the same workers share one.
         self._groups: dict[str, _Group] = {}
 
     def join(self, worker: Worker) -> None:
@@ -70,7 +70,7 @@ class Slots:
         return run
 
     def release(self, run: PlacedRun) -> None:
-        """The run does not wait or is not in flight any more."""
+        """Called when the run does not wait or is not in flight any more."""
         if run.state in (RunState.SUBMITTED, RunState.GRANTED):
             self._in_flight[run.task] -= 1
             if not self._in_flight[run.task]:
