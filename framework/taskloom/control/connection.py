@@ -80,7 +80,7 @@ class Connection:
         self._offset = 0
         self._output_bytes = 0
         self._request: h11.Request | None = None
-        # What the latest request was.
+        # The latest request.
         self._method = ""
         self._body = bytearray()
         self._read_until = now + REQUEST_SECONDS

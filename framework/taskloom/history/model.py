@@ -1,4 +1,4 @@
-"""What passes between the program and its history: plain records, no database."""
+"""The records that pass between the program and its history: plain, without a database."""
 
 from __future__ import annotations
 
@@ -78,4 +78,4 @@ class Opened(NamedTuple):
 
     lost: tuple[LostRun, ...]
     remembered: Mapping[str, RememberedJob]
-    """What is remembered of each job, by its name."""
+    """The memory of each job, by its name."""

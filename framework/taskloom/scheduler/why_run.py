@@ -1,4 +1,4 @@
-"""Where the run of a job is, and when it last polled."""
+"""The sentences about the run of a job: its place, and its last poll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stop would do with a job, and how long it would take."""
+"""The sentences about a stop of a job: what it would do, and how long it would take."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _ENDS = {
 
 # The job that is asked about, at the places where a sentence has it; elsewhere there are names and texts of others.
 _PRONOUN = re.compile(r"^(|Then |[\d,]+ of |.+ waits? for )([Ii]ts?)(?= |$)")
-# What comes before the text of a reason of this kind.
+# The words before the text of a reason of this kind.
 _KINDS = {ReasonKind.RELOAD: "a reload:", ReasonKind.SIGNAL: "signal", ReasonKind.WATCHDOG: "watchdog:"}
 _SATISFIED = {
     Condition.STARTED: "has started",

@@ -45,7 +45,7 @@ _STYLES: Mapping[Style, RichStyle] = {
 _COLOURLESS = {
     style: RichStyle(bold=found.bold, dim=found.dim, reverse=found.reverse) for style, found in _STYLES.items()
 }
-# What is drawn instead on terminals whose encoding, or whose font, does not have more.
+# For terminals whose encoding, or whose font, does not have more.
 _ASCII = str.maketrans("●◔◐◌○■✗✓‖▶█░▇◇│·…", "*oo~o#xv=>#.#o|.~")
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.-=+*%#")
 

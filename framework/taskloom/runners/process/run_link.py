@@ -1,4 +1,4 @@
-"""What one run in a process does to its processes, and what it reports."""
+"""The means of one run to act on its processes and to report."""
 
 from __future__ import annotations
 
