@@ -159,7 +159,7 @@ def _short_folder() -> str:
 
 @pytest.fixture
 def child_env(tmp_path_factory: pytest.TempPathFactory, own_runtime_folder: str) -> dict[str, str]:
-    """The environment for a child process: an empty HOME, output buffered as for everybody, English, UTF-8.
+    """The environment for a child process: an empty HOME, output buffered as by default, English, UTF-8.
 
     Its programs find each other, and no others. They have no history, unless the test sets TASKLOOM_HISTORY=on.
     """

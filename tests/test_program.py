@@ -137,10 +137,10 @@ def test_an_address_is_read(text: str, target: Target) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_address_is_refused(text: object) -> None:
+def test_what_is_not_an_address_is_refused(text: object) -> None:
     assert refusal(parse_target, text)
 
 
 @pytest.mark.parametrize("value", ["", "SIG", "TERM TERM", "0", "-1", "RTMIN-1", "RTMAX+1", 0, -1, 65, True, None, 1.0])
-def test_what_is_no_signal_is_refused(value: object) -> None:
+def test_what_is_not_a_signal_is_refused(value: object) -> None:
     assert "expected a name such as HUP or SIGTERM, or a number" in refusal(parse_signal, value)

@@ -31,7 +31,7 @@ def test_a_signal_is_a_name_or_a_number(written: str | int, number: int) -> None
      "\u00b2", "9" * 5000, "x" * 5000, "RTMIN+99", "RTMIN-1", "SIG_DFL", "SIG_BLOCK", "HUP\x00"],
     ids=lambda written: repr(written)[:20],
 )  # fmt: skip
-def test_all_else_is_no_signal(written: object) -> None:
+def test_all_else_is_not_a_signal(written: object) -> None:
     assert read_signal(written) is None
     with pytest.raises(UnknownSignal) as caught:
         require_signal(written)

@@ -163,9 +163,9 @@ def suggest(near: str | None, *, before: str = "") -> str:
     return f"{before}did you mean {near!r}?" if near else ""
 
 
-# What can drive a terminal, break a line or reorder it: the control characters C0, DEL and C1, the marks, embeddings
-# and isolates that change the direction of text, the line and paragraph separators; and surrogates, which no encoding
-# has. Spaces of any width, joiners and emoji are text.
+# Characters that drive a terminal, or break or reorder a line: the control characters C0, DEL and C1, the marks,
+# embeddings and isolates that change the direction of text, the line and paragraph separators; and surrogates, which
+# no encoding has. Spaces of any width, joiners and emoji are text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

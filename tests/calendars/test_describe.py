@@ -174,7 +174,7 @@ def test_every_form_of_an_expression_can_be_described(expression: str) -> None:
         (0.3 * 10, 0),
     ],
 )
-def test_an_interval_that_is_no_full_second_needs_fractions(every: float, digits: int) -> None:
+def test_an_interval_that_is_not_a_full_second_needs_fractions(every: float, digits: int) -> None:
     assert fraction_digits(Schedule(every=every)) == digits
 
 

@@ -312,7 +312,7 @@ def test_any_other_type_is_refused_with_its_parameter_and_its_annotation(make: A
 
 @pytest.mark.parametrize("as_text", [False, True])
 @pytest.mark.parametrize("annotation", [*CLASS_VARIABLES, "ForCheckers[int]"])
-def test_a_class_variable_is_no_parameter_in_any_spelling(make: Any, annotation: str, as_text: bool) -> None:
+def test_a_class_variable_is_not_a_parameter_in_any_spelling(make: Any, annotation: str, as_text: bool) -> None:
     if annotation == "ForCheckers[int]":
         # Under a name that exists for checkers only, it is known by its last part alone.
         annotation = "typing.ClassVar[NotImported]" if as_text else "ClassVar['NotImported']"

@@ -78,7 +78,7 @@ class Tools:
 
     @staticmethod
     def static(ctx: Context) -> None:
-        """A task of no one."""
+        """A task of no distribution."""
 
     def __call__(self, ctx: Context) -> None:
         """Make each instance a task."""
@@ -344,7 +344,7 @@ def test_params_cross_as_they_were_given_and_defaults_do_not() -> None:
     assert reference(Wait, every="1m", where="/x").params == {"every": "1m", "where": "/x"}
 
 
-def test_an_instance_crosses_by_its_values_that_are_no_defaults() -> None:
+def test_an_instance_crosses_by_its_values_that_are_not_defaults() -> None:
     found = reference(Wait(every=2.5, names=["a"]))
 
     assert found[:3] == (HERE, "Wait", {"every": 2.5, "names": ["a"]})

@@ -235,7 +235,7 @@ def test_a_finder_that_raises_hides_nothing(
         catalog.load("odd")
 
 
-def test_entries_of_the_path_that_are_no_folders_hide_nothing(
+def test_entries_of_the_path_that_are_not_folders_hide_nothing(
     packages: PluginFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     packages.add_good()

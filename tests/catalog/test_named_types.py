@@ -50,7 +50,7 @@ def test_an_alias_of_a_member_takes_its_value(monkeypatch: pytest.MonkeyPatch) -
     assert repr(found["a"]) == "<Mode.A: 'a'>"
 
 
-def test_a_name_of_the_class_that_is_no_class_works_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_of_the_class_that_is_not_a_class_works_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
     source = CLASS.format("Number: ClassVar = Optional[int]\n    a: 'Number' = None")
 
     assert shape_of(source, monkeypatch).validate({"a": 3}) == {"a": 3}

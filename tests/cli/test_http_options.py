@@ -29,7 +29,7 @@ def test_an_address_of_this_machine_is_enough(written: str, host: str, port: int
     ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:80", "[::1]", "a b:1",
      "http://127.0.0.1:8080", "[127.0.0.1]:80", "user@localhost:80", "localhost:80/x", "localhost:٣", 8080, None, True],
 )  # fmt: skip
-def test_what_is_no_address_is_refused(written: object) -> None:
+def test_what_is_not_an_address_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"expected an address such as 127\.0\.0\.1:8080"):
         read_address(written)
 

@@ -38,7 +38,7 @@ def test_jobs_within_the_limits_cause_no_warning() -> None:
     assert limit_warnings(JOBS, "jobs.yaml", [limit(NEEDED), limit(NEEDED + 100)]) == []
 
 
-def test_no_known_limit_is_no_warning() -> None:
+def test_no_known_limit_is_not_a_warning() -> None:
     assert limit_warnings(JOBS, "jobs.yaml", []) == []
 
 

@@ -72,7 +72,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
-def test_other_errors_are_no_lack_of_resources(error: BaseException) -> None:
+def test_other_errors_are_not_a_lack_of_resources(error: BaseException) -> None:
     assert advice_for(error) == ""
 
 

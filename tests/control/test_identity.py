@@ -157,7 +157,7 @@ def test_something_else_under_the_name_is_refused(folder: int, tmp_path: Path, k
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "web"}', "[" * 60_000, "\0" * 100])
-def test_a_lock_file_that_says_nothing_is_no_program(folder: int, tmp_path: Path, content: str) -> None:
+def test_a_lock_file_that_says_nothing_is_not_a_program(folder: int, tmp_path: Path, content: str) -> None:
     (tmp_path / "web.lock").write_text(content)
     assert in_folder(folder) == []
 

@@ -183,7 +183,7 @@ def test_clients_look_wherever_a_program_may_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "is_trusted"), [(0o700, True), (0o755, True), (0o770, False), (0o702, False)])
-def test_a_client_trusts_a_folder_to_which_no_one_else_may_write(tmp_path: Path, mode: int, is_trusted: bool) -> None:
+def test_a_client_trusts_a_folder_to_which_no_other_user_may_write(tmp_path: Path, mode: int, is_trusted: bool) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
     folder.chmod(mode)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support import running_job
 from tests.support.asked_api import until_stopped
 from tests.support.watched_scheduler import WatchedScheduler
 
@@ -14,22 +15,9 @@ from taskloom.control.readiness import Readiness, is_awaited, readiness
 from taskloom.core.events import EventName
 from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Schedule
-from taskloom.core.report import JobReport
 from taskloom.scheduler.snapshots import Snapshot
 
-RUNNING = JobReport(
-    job="web",
-    task="web",
-    daemon=False,
-    state=JobState.RUNNING,
-    waiting_for=None,
-    runs=1,
-    outcome=None,
-    seconds=1.0,
-    reason=None,
-    error=None,
-    starts_at_once=True,
-)
+RUNNING = replace(running_job.RUNNING, starts_at_once=True)
 WAITING = replace(RUNNING, state=JobState.WAITING, runs=0)
 
 

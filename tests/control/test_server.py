@@ -506,7 +506,7 @@ def test_without_a_watch_it_looks_now_and_then(serve: Serve, monkeypatch: pytest
     assert served.request(get())[0] == 200
 
 
-def test_it_sleeps_for_ever_while_no_one_asks(serve: Serve) -> None:
+def test_it_sleeps_for_ever_without_a_client(serve: Serve) -> None:
     served = serve()
     assert served.request(get())[0] == 200
     wait_until(lambda: not served.server._sessions)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from tests.support.control_server import PATIENCE_SECONDS, Client, get
 from tests.support.descriptors import no_descriptor_is_left
+from tests.support.running_job import running_web
 
 import taskloom.control
-from taskloom import Context, Job, Scheduler
+from taskloom import Scheduler
 from taskloom.control import Control, serve
 from taskloom.control.client import Connection, Program
 from taskloom.control.serving import REPORT_SECONDS
 from taskloom.errors import ProgramRunning
-from taskloom.sync.latch import Latch
 
 POST = b"POST /v1/shutdown HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -28,16 +28,7 @@ POST = b"POST /v1/shutdown HTTP/1.1\r\nhost: x\r\ncontent-type: application/json
 def scheduler(own_runtime_folder: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scheduler]:
     """A scheduler with one running job; its control socket is in a folder of the test."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", own_runtime_folder)
-    ready = Latch()
-
-    def work(ctx: Context) -> None:
-        ready.open()
-        ctx.wait()
-
-    with Scheduler(log=False) as one:
-        one.add(Job(name="web", task=work))
-        one.start()
-        assert ready.wait(PATIENCE_SECONDS)
+    with running_web() as one:
         yield one
 
 

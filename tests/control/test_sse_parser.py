@@ -45,7 +45,7 @@ def test_an_event_that_is_cut_off_is_left_out() -> None:
     ],
     ids=["list", "cut", "deep", "bytes"],
 )
-def test_data_that_is_no_object_is_an_error(text: bytes, error: str) -> None:
+def test_data_that_is_not_an_object_is_an_error(text: bytes, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         EventParser().feed(text)
 

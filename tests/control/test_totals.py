@@ -50,7 +50,7 @@ def test_the_lag_is_that_of_the_last_firing() -> None:
     assert totals_of(queued(999.0), STARTED, queued(1002.5), STARTED).of("web").lag == 1.5
 
 
-def test_a_run_that_is_no_firing_leaves_the_lag() -> None:
+def test_a_run_that_is_not_a_firing_leaves_the_lag() -> None:
     plain: tuple[EventName, dict[str, Any]] = (EventName.QUEUED, {"data": {"runner": "process"}})
 
     assert totals_of(queued(999.0), STARTED, ended(Outcome.SUCCEEDED, 1.0), plain, STARTED).of("web").lag == 3.0

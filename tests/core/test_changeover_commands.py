@@ -99,7 +99,7 @@ def test_an_essential_job_that_fails_with_the_last_awaited_run_stops_what_waits(
     assert stage.state("new") is JobState.SKIPPED
 
 
-def test_a_job_that_the_reload_mends_begins_at_once_and_is_not_awaited() -> None:
+def test_a_job_that_the_reload_fixes_begins_at_once_and_is_not_awaited() -> None:
     """It stays, like any job that is not added; its new run is none that the reload stopped."""
     stage = running(WEB, make_job("api", restart=RestartPolicy(RestartWhen.ON_FAILURE)))
     stage.ended("api#1", How.RAISED)

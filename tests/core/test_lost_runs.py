@@ -95,7 +95,7 @@ def test_a_runner_cannot_block_a_job_for_good(stopped_by: float) -> None:
     assert stage.lifecycle.next_deadline() == LONGEST_SECONDS
 
 
-def test_a_time_that_is_no_number_blocks_nothing() -> None:
+def test_a_time_that_is_not_a_number_blocks_nothing() -> None:
     stage = running(make_job("a"))
     stage.send(RunEnded("a#1", How.LOST, BOOM, False, False, float("nan")))
 

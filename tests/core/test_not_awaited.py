@@ -72,7 +72,7 @@ def test_a_run_that_ends_while_its_stack_is_captured_is_cancelled() -> None:
     assert stage.lifecycle.phase is Phase.STOPPED
 
 
-def test_a_shutdown_that_awaits_nobody_still_ends() -> None:
+def test_a_shutdown_that_awaits_no_run_still_ends() -> None:
     stage = HandDrivenCore()
     stage.add(make_job("z", within=0.0))
     stage.run("z")

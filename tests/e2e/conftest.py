@@ -80,7 +80,7 @@ def silent_leaver(ctx):
     """Return at once."""
 
 def flaky(ctx, failures: int = 1, stays: bool = False):
-    """Fail so many times in a row; then return, or stay until asked to stop."""
+    """Fail this number of times in a row; then return, or stay until asked to stop."""
     if ctx.attempt <= failures:
         raise ValueError(f"attempt {ctx.attempt} fails")
     if stays:

@@ -253,7 +253,7 @@ def thread_count(program: Any) -> int:
     return len(os.listdir(f"/proc/{program.process.pid}/task"))  # noqa: PTH208
 
 
-def test_it_is_one_thread_more_and_never_wakes_up_while_no_one_asks(
+def test_it_is_one_thread_more_and_never_wakes_up_without_a_client(
     run_socket_tasks: Callable[..., Any], own_runtime_folder: str
 ) -> None:
     jobs = "jobs: {one: {task: namer}, late: {task: namer, schedule: {every: 10d}}}"

@@ -108,7 +108,7 @@ def test_ten_mebibytes_without_a_line_break_arrive_in_pieces(outcome_of: Any, tm
     assert logged.count("pppp") > 1000
 
 
-def test_bytes_that_are_no_text_are_escaped(outcome_of: Any) -> None:
+def test_bytes_that_are_not_text_are_escaped(outcome_of: Any) -> None:
     outcome, error, program = outcome_of("prints-bytes")
 
     assert outcome == "succeeded", error

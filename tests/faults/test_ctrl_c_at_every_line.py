@@ -97,7 +97,7 @@ CALLS: dict[str, tuple[bool, Callable[[Trial], object]]] = {
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_ctrl_c_at_any_line_harms_no_later_stop(name: str, times: int, step: int) -> None:
-    """Every line in the long share, otherwise one of `step` lines; `times`: at so many lines in a row."""
+    """Every line in the long share, otherwise one of `step` lines; `times`: at this number of lines in a row."""
     is_running, call = CALLS[name]
     struck = 0
     for nth in range(1, MOST_LINES, step):

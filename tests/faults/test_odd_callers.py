@@ -1,4 +1,4 @@
-"""Calls from places that nobody plans: finalizers, hooks, runners, listeners, callbacks, a deep recursion."""
+"""Calls from unexpected places: finalizers, hooks, runners, listeners, callbacks, a deep recursion."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_thirty_runs_and_the_host_stop_everything_at_the_same_time() -> None:
     assert scheduler.bug is None
 
 
-def test_a_run_near_its_recursion_limit_loses_nobody_elses_messages(scheduler: WatchedScheduler) -> None:
+def test_a_run_near_its_recursion_limit_loses_no_message_of_another_run(scheduler: WatchedScheduler) -> None:
     """Its calls fail or succeed; the scheduler works on a stack of its own."""
     handles = [scheduler.add_function(f"q{number}", lambda ctx: ctx.wait(0.2), within=0.5) for number in range(60)]
     left = iter(handles)

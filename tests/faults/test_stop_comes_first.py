@@ -280,7 +280,7 @@ def assert_over(scheduler: Scheduler) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError, RecursionError, SystemExit])
 @pytest.mark.parametrize("kind", ["Shutdown", "RunEnded", "RunStarted", "StopJob", "Tick"])
-def test_a_failure_inside_the_core_takes_the_stop_away_from_nobody(kind: str, error: type[BaseException]) -> None:
+def test_after_a_failure_inside_the_core_every_run_is_still_stopped(kind: str, error: type[BaseException]) -> None:
     """The engine then requests every run to stop by itself, and ends the stop."""
     scheduler = Scheduler()
     runs = [scheduler.add(Job(name=name, task=wait, join="2s")).start() for name in ("a", "b")]

@@ -344,7 +344,7 @@ def test_a_folder_that_others_may_write_to_is_refused(state: Target) -> None:
 
 
 @is_root
-def test_a_folder_of_another_user_is_no_folder_of_state(state: Target) -> None:
+def test_a_folder_of_another_user_is_not_a_folder_of_state(state: Target) -> None:
     folder = Path(state.path).parent
     folder.mkdir(parents=True)
     os.chown(folder, FOREIGN_UID, FOREIGN_UID)
@@ -371,7 +371,7 @@ def test_a_folder_that_is_missing_or_is_a_file_is_named(tmp_path: Path) -> None:
         assert str(caught.value).endswith(f": {reason}")
 
 
-def test_a_path_that_is_no_text_can_be_used(tmp_path: Path) -> None:
+def test_a_path_that_is_not_text_can_be_used(tmp_path: Path) -> None:
     target = parse_target(f"{tmp_path}/\udcff%00 ?mode=memory&#é.sqlite")
 
     with opened(target) as database:
@@ -427,7 +427,7 @@ def test_a_reader_after_a_kill_sees_what_was_committed(target: Target, tmp_path:
         assert connection.execute(select(runs.c.run)).scalars().all() == ["tick#1"]
 
 
-def test_an_empty_file_has_nothing_to_read_and_a_folder_is_no_file(target: Target, tmp_path: Path) -> None:
+def test_an_empty_file_has_nothing_to_read_and_a_folder_is_not_a_file(target: Target, tmp_path: Path) -> None:
     Path(target.path).touch()
     with pytest.raises(HistoryAbsent), read_only(target):
         pass

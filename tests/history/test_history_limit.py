@@ -1,4 +1,4 @@
-"""The limit of a file holds at every step, whoever reads it meanwhile."""
+"""The limit of a file holds at every step, whichever program reads it meanwhile."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_of_a_line_that_is_too_long_the_end_is_kept(letter: str, kept: int) -> N
     assert cut == 7 + 100 * width + 1 - (kept * width + 1)
 
 
-def test_text_that_is_no_unicode_is_kept_as_it_is() -> None:
+def test_text_that_is_not_unicode_is_kept_as_it_is() -> None:
     assert tail_of(ring(("tick#1", "\udc80")), "tick#1") == ("\udc80\n", 0)
 
 

@@ -82,7 +82,7 @@ def test_an_instant_waits_for_the_declaration_of_its_job(bench: RecorderBench) -
     assert bench.rows("jobs")[0]["last_instant"] == START + 60.0
 
 
-def test_what_waits_for_no_one_is_written_soon(bench: RecorderBench) -> None:
+def test_a_row_without_a_waiter_is_written_soon(bench: RecorderBench) -> None:
     written = threading.Event()
     commit = bench.recorder._writer._commit
 

@@ -366,7 +366,7 @@ def test_an_interrupt_of_a_finish_leaves_one_that_can_be_called_again(
         assert [row["how"] for row in bench.rows("starts")] == ["ended"]
 
 
-def test_who_waits_when_the_thread_dies_is_answered_by_the_next_one(tmp_path: Path) -> None:
+def test_a_waiter_is_answered_by_the_next_thread_if_the_thread_dies(tmp_path: Path) -> None:
     with RecorderBench(tmp_path / "demo.sqlite") as bench:
         bench.open()
         bench.recorder._writer.struck = _raise  # type: ignore[method-assign]

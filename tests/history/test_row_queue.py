@@ -105,7 +105,7 @@ def test_the_bytes_of_long_rows_count() -> None:
     assert queue.dropped[Rank.SUCCEEDED] >= 15
 
 
-def test_whoever_waits_for_a_dropped_row_is_handed_out() -> None:
+def test_the_callback_that_waits_for_a_dropped_row_is_handed_out() -> None:
     queue = RowQueue(most_rows=1)
     answers: list[bool] = []
     queue.put(row("a", Rank.ACTION), answers.append)

@@ -152,7 +152,7 @@ def check_end_time(keeper: Keeper) -> None:
     assert stopped["mono"] - stopping["mono"] < STOP_SECONDS
 
 
-def test_a_sync_that_takes_seconds_holds_nobody_up(
+def test_a_sync_that_takes_seconds_holds_no_caller_up(
     kept: Callable[..., Keeper], need_tool: Callable[[str], str]
 ) -> None:
     keeper = started(kept())

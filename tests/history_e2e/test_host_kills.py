@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 
 ROOT = Path(__file__).resolve().parents[2]
 CYCLES = {"sqlite": 50, "postgresql": 15}
-# What the history promises about rows that nobody waits for is 1 s; the rest is room for a busy machine.
+# The history promises 1 s for rows without a waiter; the rest is room for a busy machine.
 LAST_SECONDS = 5.0
 RULES_EVERY = 100
 

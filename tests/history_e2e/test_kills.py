@@ -53,7 +53,7 @@ class Killed:
         self.told = ""
 
     def run(self, cycles: int) -> None:
-        """Kill so many programs; then let one end in order, and check everything."""
+        """Kill this number of programs; then let one end in order, and check everything."""
         for number in range(cycles):
             self._cycle()
             self._check(f"after {number + 1} kills, seed {self._seed}")

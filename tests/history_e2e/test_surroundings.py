@@ -40,7 +40,7 @@ def check_written(keeper: Keeper, jobs: tuple[str, ...] = ("waiting", "often")) 
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "0<&- 1>&-", "0</dev/full 1>/dev/full"])
-def test_closed_standard_streams_are_no_harm(keep: Keep, file: StoredHistory, closed: str) -> None:
+def test_closed_standard_streams_do_no_harm(keep: Keep, file: StoredHistory, closed: str) -> None:
     """The database must not get one of these numbers, to which others would write."""
     keeper = keep(JOBS, file, prefix=["sh", "-c", f'exec "$@" {closed}', "sh"])
     keeper.until_row("runs", job="often")

@@ -24,7 +24,7 @@ INDEFINITE = "somebody, nobody, whoever, anybody"
 OPENING = "a sentence that begins with Who, What or Where and is no question"
 TELL_WHETHER = "tell whether"
 PHRASE = "a phrase that has a plain word"
-ALLOWED = {INDEFINITE: 0.2, OPENING: 0.5, TELL_WHETHER: 0.0, PHRASE: 0.0}
+ALLOWED = {INDEFINITE: 0.2, OPENING: 0.3, TELL_WHETHER: 0.0, PHRASE: 0.0}
 
 _PEOPLE = re.compile(r"\b(?:somebody|nobody|whoever|anybody|whoso)\b", re.IGNORECASE)
 _TELL = re.compile(r"\b(?:tell|say)s? whether\b", re.IGNORECASE)

@@ -137,13 +137,13 @@ def test_not_more_problems_are_reported_than_anyone_would_read() -> None:
     ],
     ids=["NUL", "bytes", "too long", "UTF-16"],
 )
-def test_a_file_that_is_no_text_is_refused(content: bytes, why: str) -> None:
+def test_a_file_that_is_not_text_is_refused(content: bytes, why: str) -> None:
     text = said(content)
     assert text.splitlines()[0] == f"e:1:1: error: cannot read the file: {why}"
     assert HIDDEN not in text
 
 
-def test_what_is_no_regular_file_is_refused_at_once() -> None:
+def test_what_is_not_a_regular_file_is_refused_at_once() -> None:
     Path("folder").mkdir()
     os.mkfifo("pipe")
     Path("near.env").touch()

@@ -113,7 +113,7 @@ def test_a_missing_blank_after_a_quoted_key_is_told_as_that(
 
 
 @pytest.mark.parametrize("text", [row[0] for row in ROWS if not row[1]])
-def test_what_is_no_missing_blank_has_another_message(text: str) -> None:
+def test_what_is_not_a_missing_blank_has_another_message(text: str) -> None:
     Path("a.yaml").write_text(text)
 
     problems = check("a.yaml", catalog=CATALOG, environ={}).problems
@@ -124,7 +124,7 @@ def test_what_is_no_missing_blank_has_another_message(text: str) -> None:
 @pytest.mark.parametrize(
     "written", ["http://host/", "22:22", "C:\\temp", "a::b", "a: b", "plain", "a:", ":b", 5, None, "1a:b", "-x:y"]
 )
-def test_a_text_that_has_a_colon_is_no_key(written: object) -> None:
+def test_a_text_that_has_a_colon_is_not_a_key(written: object) -> None:
     assert missing_blank(written) is None
 
 

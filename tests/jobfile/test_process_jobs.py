@@ -341,7 +341,7 @@ def test_a_check_of_options_that_raises_is_named() -> None:
     ]
 
 
-def test_a_property_is_no_ability() -> None:
+def test_a_property_is_not_an_ability() -> None:
     assert spec(runner="odd").join == JoinPolicy(10.0, Otherwise.EXIT)
 
 

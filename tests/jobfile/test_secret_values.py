@@ -97,7 +97,7 @@ def test_a_secret_is_found_wherever_it_is_in_a_param(value: object) -> None:
      object(), "anna:hunter2@host", "http://host/a:b@c", "http://host?a:b@c"],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_other_values_are_no_secrets(value: object) -> None:
+def test_other_values_are_not_secrets(value: object) -> None:
     assert secrets_in(value=value) == frozenset()
 
 
@@ -126,7 +126,7 @@ def test_a_long_user_without_a_password_is_a_token() -> None:
     assert secrets_in(url="https://ghp_0123456789abcdef@host/repository") == {"ghp_0123456789abcdef"}
 
 
-def test_bytes_that_are_no_text_keep_their_bytes() -> None:
+def test_bytes_that_are_not_text_keep_their_bytes() -> None:
     [found] = secrets_in(key=SecretBytes(b"\xff\x00key"))
     assert found.encode("utf-8", "surrogateescape") == b"\xff\x00key"
 

@@ -55,7 +55,7 @@ def open_file(path: Path, said: list[str], repair: Callable[[], object] = lambda
 
 @pytest.fixture
 def broken_write(monkeypatch: pytest.MonkeyPatch) -> list[int | OSError]:
-    """What the next writes do: write so many bytes, or raise; afterwards they write everything."""
+    """What the next writes do: write this number of bytes, or raise; afterwards they write everything."""
     results: list[int | OSError] = []
     real = os.write
 

@@ -73,7 +73,7 @@ def test_escapes_are_written_where_rich_writes_them(
         assert (console.color_system is not None) is expected
 
 
-def test_a_stream_that_is_missing_or_closed_is_no_terminal() -> None:
+def test_a_stream_that_is_missing_or_closed_is_not_a_terminal() -> None:
     closed = Stream(is_terminal=True)
     closed.close()
 

@@ -100,7 +100,7 @@ def test_a_machine_short_of_descriptors_or_memory_is_waited_for_and_named_once(
     assert sum("cannot accept connections for now" in line for line in reader.ctx.messages) == 1
 
 
-def test_a_refusal_of_every_connection_is_no_busy_loop(
+def test_a_refusal_of_every_connection_is_not_a_busy_loop(
     start: Start, out: Path, failures: Failures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A security module refuses before the connection is taken from the queue, so the socket stays readable."""

@@ -26,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def short_writes(monkeypatch: pytest.MonkeyPatch, sizes: list[int], error: OSError | None = None) -> None:
-    """Make the system accept only so many bytes of each write; then it reports the error, or accepts all."""
+    """Make the system accept only this number of bytes of each write; then it reports the error, or accepts all."""
     real = os.write
 
     def write(descriptor: int, data: memoryview) -> int:

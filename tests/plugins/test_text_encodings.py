@@ -56,7 +56,7 @@ def refusal(**params: Any) -> str:
 
 @pytest.mark.parametrize("encoding", NO_TEXT)
 @pytest.mark.parametrize("decoder", ["text", "json"])
-def test_what_is_no_encoding_of_text_is_refused(encoding: str, decoder: str) -> None:
+def test_what_is_not_an_encoding_of_text_is_refused(encoding: str, decoder: str) -> None:
     why = refusal(listen=TCP, encoding=encoding, decoder=decoder)
 
     assert why == f"cannot find text encoding {encoding!r}; write utf-8, latin-1, ..."

@@ -102,7 +102,7 @@ def test_a_strange_module_does_no_harm(monkeypatch: pytest.MonkeyPatch, module: 
 
 @pytest.mark.parametrize("make", CANCELLATIONS.values(), ids=CANCELLATIONS)
 @pytest.mark.parametrize("is_requested", [False, True])
-def test_a_cancellation_after_the_request_is_no_failure(
+def test_a_cancellation_after_the_request_is_not_a_failure(
     bench: Any, make: Callable[[], BaseException], is_requested: bool
 ) -> None:
     token = CancelToken()

@@ -78,7 +78,7 @@ def test_the_waits_of_an_ended_run_raise_cancelled(bench: Any, call: Callable[..
     ids=["wait", "get", "fileno", "recv"],
 )
 def test_the_end_of_the_run_ends_the_waits_of_its_threads(bench: Any, wait: Callable[..., object]) -> None:
-    """They began before the end of the run, and nobody has cancelled it."""
+    """They began before the end of the run, and it was not cancelled."""
     calls: list[str] = []
 
     def work(ctx: Any) -> None:

@@ -171,7 +171,7 @@ def test_an_error_is_described_even_if_no_stack_is_left_for_it() -> None:
 
 
 def test_an_error_is_described_when_no_module_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process that has opened so many files that there is no descriptor left."""
+    """As in a process without a free descriptor."""
 
     def fail() -> None:
         raise OSError(24, "Too many open files")

@@ -55,7 +55,7 @@ def test_it_exits_as_a_python_program_does(
     assert (answer.returncode, answer.stderr, answer.stdout) == (code, text, "unflushed")
 
 
-def test_a_detached_context_is_cancelled_whoever_held_its_lock() -> None:
+def test_a_detached_context_is_cancelled_whichever_thread_held_its_lock() -> None:
     token = CancelToken()
     holder = threading.Thread(target=token._lock.acquire)  # as a thread that the child does not have
     holder.start()

@@ -64,7 +64,7 @@ def in_a_run(use: Use) -> str:
 
 @pytest.mark.parametrize("place", [in_a_fake_context, in_a_run])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_number_is_refused_at_the_call(case: str, place: Callable[[Use], str]) -> None:
+def test_what_is_not_a_number_is_refused_at_the_call(case: str, place: Callable[[Use], str]) -> None:
     use, text = REFUSED[case]
 
     assert text in place(use)

@@ -36,7 +36,7 @@ HEAD = """
 WARNING = "the program has ended without stop(), and waits for {} (Ctrl-C stops everything)\n"
 
 
-def test_by_default_the_runs_that_are_no_daemons_are_named_and_waited_for(child_env: dict[str, str]) -> None:
+def test_by_default_the_runs_that_are_not_daemons_are_named_and_waited_for(child_env: dict[str, str]) -> None:
     answer = run_program(
         HEAD
         + """

@@ -35,7 +35,7 @@ def no_descriptor_is_left() -> Iterator[None]:
     threads, before = {*threading.enumerate()}, open_descriptors()
     yield
     for thread in {*threading.enumerate()} - threads:
-        if not isinstance(thread, threading._DummyThread):  # nobody can wait for one
+        if not isinstance(thread, threading._DummyThread):  # such a thread cannot be joined
             thread.join(PATIENCE_SECONDS)
     left = open_descriptors() - before
     assert not left, [Path(f"/proc/self/fd/{number}").readlink() for number in left]

@@ -164,7 +164,7 @@ class ProcessBench:
         options: Mapping[str, Any] = MappingProxyType({}),
         lease: float | None = None,
     ) -> ProcessHandle:
-        """Start a run whose task nobody imports."""
+        """Start a run whose task is never imported."""
         reference = TaskReference("somewhere", "task", {}, "somewhere.task")
         binding = Binding(lambda: Body(lambda ctx: None, None), refer=lambda: reference, label=reference.label)
         order = RunOrder(f"job#{len(self.handles) + 1}", "job", "task", 1, 1, False, 0.5, binding, options)

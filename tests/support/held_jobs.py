@@ -37,7 +37,7 @@ def scheduled_job(schedule: Schedule, *random: float, **policies: Any) -> HandDr
 
 
 def every(seconds: float = 10.0, **policies: Any) -> Schedule:
-    """Return a schedule that fires every so many seconds."""
+    """Return a schedule that fires once in this number of seconds."""
     return Schedule(every=seconds, text=f"every {seconds:g}s", **policies)
 
 

@@ -59,7 +59,7 @@ class NameServer:
             self._answer, self._queries = answer, 0
 
     def until_queries(self, count: int) -> None:
-        """Wait until so many queries came since the last change of the answer."""
+        """Wait until this number of queries came since the last change of the answer."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._queries >= count, _PATIENCE_SECONDS), self._queries
 

@@ -81,7 +81,7 @@ def dies(ctx, number: int):
     time.sleep(1000)  # the task under test
 
 def foreground(ctx):
-    """Say whether the terminal belongs to this process."""
+    """Log whether the terminal belongs to this process."""
     ctx.log.info("foreground: %s", os.tcgetpgrp(0) == os.getpgrp())
     ctx.wait()
 

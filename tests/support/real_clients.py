@@ -52,7 +52,7 @@ class Receiver:
         return address.path if address.is_unix else str(address.port)
 
     def until_frames(self, count: int) -> None:
-        """Wait until so many records have been written. Raises DroppedError."""
+        """Wait until this number of records was written. Raises DroppedError."""
         counts = self.running.ctx.counts
         self.running.until(lambda: counts["frames"] >= count or counts["lost"] > 0, f"{count} frames")
         if counts["lost"]:

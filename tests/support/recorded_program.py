@@ -19,7 +19,7 @@ from taskloom.history.recorder import Recorder
 
 
 def main(database: str, count: int, seconds: float) -> None:
-    """Record so many actions, one after the other."""
+    """Record this number of actions, one after the other."""
     said: list[str] = []
     acknowledged: list[str] = []
     recorder = Recorder(

@@ -157,7 +157,7 @@ def writes_much(ctx):
     ctx.wait(20)
 
 def prints(ctx, lines: int = 1, length: int = 10, end: str = "\n"):
-    """Print so many lines of this length."""
+    """Print this number of lines of this length."""
     for _ in range(lines):
         print("p" * length, end=end)
     print("the last line")
@@ -167,7 +167,7 @@ def prints_bytes(ctx):
     os.write(1, b"\xff\xfe\x00 raw\n\x1b[31m colour\nhalf a line")
 
 def logs_much(ctx, records: int = 10):
-    """Log so many records of 1000 characters."""
+    """Log this number of records of 1000 characters."""
     for number in range(records):
         ctx.log.info("%d %s", number, "x" * 1000)
 

@@ -119,7 +119,7 @@ def test_a_reset_ends_the_connections_and_new_ones_pass(proxy: TcpProxy, echo: i
         assert receive(connection, 5) == b"after"
 
 
-def test_a_connection_to_a_port_where_nobody_listens_ends(proxy: TcpProxy) -> None:
+def test_a_connection_to_a_port_where_nothing_listens_ends(proxy: TcpProxy) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with connect(proxy.forward(port)) as connection:

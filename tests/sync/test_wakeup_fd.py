@@ -7,7 +7,7 @@ import os
 from taskloom.sync.wakeup_fd import WakeupFd
 
 
-def test_a_wakeup_that_a_task_has_closed_wakes_nobody_and_raises_nothing() -> None:
+def test_a_wakeup_that_a_task_has_closed_wakes_no_thread_and_raises_nothing() -> None:
     wakeup = WakeupFd()
     os.close(wakeup.fileno())
 

@@ -54,7 +54,7 @@ def test_at_its_end_it_follows_again() -> None:
     assert ends(buffer)[-1] == "tick 39"
 
 
-def test_it_keeps_so_many_lines_and_goes_on_where_the_oldest_is_when_its_place_is_gone() -> None:
+def test_it_keeps_its_limit_of_lines_and_goes_on_at_the_oldest_when_its_place_is_gone() -> None:
     buffer = filled(10, most=10)
     buffer.move(-5)
     buffer.extend(line("new", each) for each in range(20))

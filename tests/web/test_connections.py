@@ -93,7 +93,7 @@ def test_a_client_that_sends_no_whole_request_is_dropped(
         assert is_closed(sock)
 
 
-def test_handshakes_that_do_not_end_keep_no_one_out(tmp_path: Path) -> None:
+def test_handshakes_that_do_not_end_keep_no_client_out(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     files = {name: str(path) for name, path in write_certificates(tmp_path).items()}
     app = WebApp(lambda _: pytest.fail("nothing is asked of the program"), Rules(ACT, READ), {"name": "x"})

@@ -94,7 +94,7 @@ def test_a_foreign_name_of_our_address_is_refused(host: str, is_open: bool) -> N
 @pytest.mark.parametrize(
     "host", ["", "a/b", "user@localhost", "localhost:99999999", "[::1", "localhost#x", "localhost?x"]
 )
-def test_what_is_no_host_is_refused(host: str) -> None:
+def test_what_is_not_a_host_is_refused(host: str) -> None:
     assert refused(asked(host=host, authorization=f"Bearer {ACT}"))[0] == 421
 
 

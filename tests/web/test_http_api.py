@@ -7,18 +7,18 @@ import http.client
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
 import uvicorn
+from tests.support.running_job import running_web
 from tests.support.web_client import ACT, PATIENCE_SECONDS, READ, WebClient, serving_page
 
-from taskloom import Context, Job, Scheduler
+from taskloom import Scheduler
 from taskloom.control.routes import ROUTES, Route
-from taskloom.sync.latch import Latch
 from taskloom.web.app import OWN_PATHS, WebApp
 from taskloom.web.guard import SECURITY_HEADERS, Rules
 from taskloom.web.listener import HttpListener
@@ -36,25 +36,9 @@ def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def running() -> Iterator[Scheduler]:
-    """A scheduler with one running job, `web`."""
-    ready = Latch()
-
-    def work(ctx: Context) -> None:
-        ready.open()
-        ctx.wait()
-
-    with Scheduler(log=False) as one:
-        one.add(Job(name="web", task=work))
-        one.start()
-        assert ready.wait(PATIENCE_SECONDS)
-        yield one
-
-
 @pytest.fixture(scope="module")
 def scheduler(runtime_folder: None) -> Iterator[Scheduler]:
-    with running() as one:
+    with running_web() as one:
         yield one
 
 
@@ -189,7 +173,7 @@ def test_errors_are_those_of_the_api(client: WebClient) -> None:
 
 
 def test_a_stream_goes_on_over_http_and_resumes(runtime_folder: None) -> None:
-    with running() as one, serving_page(one) as (client, _):
+    with running_web() as one, serving_page(one) as (client, _):
         stream, response = client.open("GET", "/v1/events?follow=true", token=READ)
 
         client.request("POST", "/v1/jobs/web/restart", token=ACT, body=b'{"text": "over http"}')
@@ -209,7 +193,7 @@ def test_a_stream_goes_on_over_http_and_resumes(runtime_folder: None) -> None:
 
 
 def test_actions_name_the_page_and_its_address(runtime_folder: None) -> None:
-    with running() as one, serving_page(one) as (client, _):
+    with running_web() as one, serving_page(one) as (client, _):
         answered = client.request("POST", "/v1/jobs/web/stop", token=ACT, body=b"{}")
 
         assert answered.status == 200
@@ -217,7 +201,7 @@ def test_actions_name_the_page_and_its_address(runtime_folder: None) -> None:
 
 
 def test_the_last_runs_are_listed_with_their_ends(runtime_folder: None) -> None:
-    with running() as one, serving_page(one) as (client, _):
+    with running_web() as one, serving_page(one) as (client, _):
         client.request("POST", "/v1/jobs/web/restart", token=ACT, body=b"{}")
         assert one.job("web").stop(timeout=PATIENCE_SECONDS)
         assert one.wait(PATIENCE_SECONDS)
@@ -254,7 +238,7 @@ def test_without_clients_the_thread_sleeps(runtime_folder: None, monkeypatch: py
 
 def test_a_forked_child_holds_no_connection(runtime_folder: None) -> None:
     before = len(own_sockets())
-    with running() as one, serving_page(one) as (client, listener):
+    with running_web() as one, serving_page(one) as (client, listener):
         stream, response = client.open("GET", "/v1/events?follow=true", token=ACT)
         reader, writer = os.pipe()
         child = os.fork()

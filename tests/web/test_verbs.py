@@ -37,7 +37,7 @@ def test_a_query_becomes_no_option(query: dict[str, list[str]]) -> None:
     assert (info.value.status, info.value.code) == (400, "invalid-query")
 
 
-def test_a_task_is_no_option() -> None:
+def test_a_task_is_not_an_option() -> None:
     assert task_arguments(None) == ["tasks"]
     assert task_arguments("countdown") == ["tasks", "countdown"]
     with pytest.raises(Refusal):

@@ -143,7 +143,7 @@ def test_a_forked_child_sends_nothing(sent: Sent) -> None:
     assert sent.theirs.recv(100) == b""
 
 
-def test_the_polls_of_a_run_that_goes_on_waiting_are_no_change(sent: Sent) -> None:
+def test_the_polls_of_a_run_that_goes_on_waiting_are_not_a_change(sent: Sent) -> None:
     sent.start()
     token = CancelToken()
     heartbeat = Heartbeat(token, sent.gauges)

@@ -1,4 +1,4 @@
-"""What the system refuses: threads, processes, memory, file descriptors. Recognizes it, and says it in one sentence.
+"""Resources that the system refuses: threads, processes, memory, descriptors. Says so in one sentence.
 
 Imports next to nothing, since it is needed when nothing can be imported any more.
 """

@@ -63,7 +63,7 @@ class ApiState:
     """The replies that never change, by the name of their schema."""
     runs: RunRing = field(default_factory=RunRing)
     page: Mapping[str, str] | None = None
-    """Where the web page is, and the file of its token; None if there is none."""
+    """The URL of the web page and the file of its token; None if there is no page."""
     names: CallerNames = field(default_factory=CallerNames)
     waiting_for_report: list[ref[Deferred]] = field(default_factory=list)
     """Replies that wait for the report of the stop. The server drops those whose clients have gone."""

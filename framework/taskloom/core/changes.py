@@ -100,7 +100,7 @@ class Declarations(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a reload does, if the declarations still have this version."""
+    """The plan of a reload, if the declarations still have this version."""
 
     version: int
     new: Mapping[str, JobSpec]

@@ -1,7 +1,7 @@
 """Forget the failures of a job: its restart delay, the restarts that its limit counts, and that it gave up.
 
 A user requests it when the cause of the failures is removed. A reload does it when it changes what the job fails
-because of (`may_fix`). What the failures delayed then begins at once, and what they prevented begins again.
+because of (`may_fix`). A start that the failures delayed comes at once then, and a job that they ended begins again.
 """
 
 from __future__ import annotations

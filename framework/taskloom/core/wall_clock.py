@@ -1,4 +1,4 @@
-"""What the schedules know about the wall clock: whether it was set, and which calendars follow it.
+"""The wall clock as the schedules know it: whether it was set, and which calendars follow it.
 
 The rules are those of Debian's cron(8). A calendar at fixed times is held back while the clock shows times again that
 it has shown before, so that no instant runs twice. Any other calendar follows the clock. Both only up to a limit: if

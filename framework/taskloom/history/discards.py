@@ -77,7 +77,7 @@ class Discarded(NamedTuple):
     folded: int = 0
     """How many of the rows are now part of another one."""
     after: Key | None = None
-    """The place where the next slice of runs goes on; None after the last."""
+    """The run at which the next slice goes on; None after the last."""
 
 
 def discard(

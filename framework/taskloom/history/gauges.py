@@ -1,4 +1,4 @@
-"""What runs report beside their events: progress, counters, and when they last polled."""
+"""The reports of runs beside their events: progress, counters, and when they last polled."""
 
 from __future__ import annotations
 

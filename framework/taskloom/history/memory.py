@@ -1,4 +1,4 @@
-"""What schedules remember: folds events into one row a job, and reads these rows back at the next start."""
+"""The memory of schedules: folds events into one row a job, and reads these rows back at the next start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JobMemory:
         self._mask = mask
         # Whether all that earlier starts have left is ignored.
         self._is_fresh = is_fresh
-        # What this start has decided itself, so that a memory that is loaded late does not undo it.
+        # The decisions of this start itself, so that a memory that is loaded late does not undo them.
         self._decided: dict[str, set[str]] = {}
         # The latest instant of a job that was missed while an earlier one waited to start a run.
         self._missed_since: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What passes between the program and its history: plain records, no database."""
+"""The records that pass between the program and its history: plain, without a database."""
 
 from __future__ import annotations
 

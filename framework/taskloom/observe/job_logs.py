@@ -1,4 +1,4 @@
-"""Where the lines of the jobs are kept: in the ring, and in the log files. Also decides which messages are logged.
+"""The lines of the jobs are kept here: in the ring, and in the log files. Also decides which messages are logged.
 
 A message is dropped if its level is below that of its job, or of the program if the job sets none. Prints have no
 level: they are always kept. Everything that comes here is masked already.

@@ -1,9 +1,8 @@
 """The log files of the jobs: one thread writes them, and no job ever waits for it.
 
-Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond; for jobs that write little there is a reserve. What
-cannot be written is tried again once a second: a full disk, a folder that was removed or is read-only, a slow disk. One
-line in the log says so, and another one that it works again; the files have a line in the place of those that were
-dropped.
+Lines are queued, up to QUEUE_BYTES, and dropped and counted beyond; for jobs that write little there is a reserve. If a
+write fails, it is tried again once a second: a full disk, a folder that was removed or is read-only. One line in the
+log says so, and another one that it works again; the files have a line in the place of those that were dropped.
 """
 
 from __future__ import annotations

@@ -33,13 +33,13 @@ _UNKNOWN = "unknown"
 
 
 class Origin(NamedTuple):
-    """Where a message comes from."""
+    """The origin of a message."""
 
     key: str
     """The job that it is kept for; "" if it is about none."""
     level: str
     job: str
-    """What is shown as the job: for a message about no job, the name of its logger."""
+    """The text that is shown as the job: for a message about no job, the name of its logger."""
     run: str
 
 

@@ -176,7 +176,7 @@ class Output:
     def detach(self) -> None:
         """Write from now on at once, on the caller's thread: called in a forked child, which has no output thread.
 
-        What is queued is dropped there, since the parent writes it.
+        The queued output is dropped there, since the parent writes it.
         """
         self._is_detached = True
 

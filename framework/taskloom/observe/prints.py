@@ -1,4 +1,4 @@
-"""What tasks print, on its way to the output thread: secrets are masked, and each line is recorded for its job.
+"""The prints of tasks, on their way to the output thread: secrets are masked, and each line is recorded for its job.
 
 A secret may come in two pieces: what could be the beginning of one is held back until the line goes on, or its run
 ends. Up to 3 characters are passed on, so that a prompt or a row of dots comes out at once; if they turn out to be the

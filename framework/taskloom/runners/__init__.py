@@ -24,7 +24,7 @@ Rules for a runner whose class has `kills = True`:
 - A run is alive until nothing of it is left, so the next run of its job never overlaps with what a run has started.
 - A run that dies without a request has failed: `How.RAISED`, with the cause in words. One about which nothing can be
   found out any more is `How.LOST`.
-- Where the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
+- If the run executes elsewhere, the token here is told: `token.add_observer` passes the request on, without a thread
   that waits for it, and `token.update_remote` takes over polls and waits, so that poll age and watchdog work.
 - `set_urgent` and `set_poll_interval` are passed on to where the run executes.
 - RunPlaced, RunUnreachable and RunReachable come between `start` and the end, as often as that changes.

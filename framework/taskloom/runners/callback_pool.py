@@ -49,7 +49,7 @@ class _Item:
 
 
 class _Call(NamedTuple):
-    """What a helper is doing, and since when."""
+    """The work of a helper, and when it began."""
 
     began: float
     item: _Item
@@ -106,7 +106,7 @@ class CallbackPool:
     def close(self) -> None:
         """Let the helpers end when nothing is queued. A helper that is stuck in a callback remains as a daemon thread.
 
-        What is queued later is called all the same.
+        Callbacks that are queued later are called all the same.
         """
         if not self._is_closed:
             self._is_closed = True

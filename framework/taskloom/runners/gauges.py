@@ -1,6 +1,6 @@
 """The numbers that a run reports, and its poll interval. They can be read at any time; they cause no events.
 
-What a task reports is checked when it is reported, so that every reader and every JSON gets numbers.
+The numbers of a task are checked when it reports them, so that every reader and every JSON gets numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the run of a coroutine currently is. A coroutine that awaits is on no thread's stack.
+"""The place where the run of a coroutine currently is. A coroutine that awaits is on no thread's stack.
 
 Nothing here imports asyncio: `taskloom.runners.stacks` reads the stacks of all runs, and most are not coroutines.
 """

@@ -1,4 +1,4 @@
-"""What happens to the schedulers of a program that ends without `stop`.
+"""The end of a program whose schedulers were not stopped.
 
 Python waits for all threads that are not daemon threads, and does not say so. Here the wait is ours, so that a warning
 can name the runs, and so that Ctrl-C can stop them. Called on the main thread, before Python begins to wait.

@@ -1,4 +1,4 @@
-"""What a caller leaves in the scheduler's queue when it waits: a call with an answer, or a condition to become true."""
+"""The entries of callers that wait in the scheduler's queue: a call with an answer, or a condition to become true."""
 
 from __future__ import annotations
 

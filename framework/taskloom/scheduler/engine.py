@@ -73,7 +73,7 @@ class Engine(SchedulerLoop):
         memory: Memory | None = None,
     ) -> None:
         self.at_exit: AtExit | None = None
-        """What happens at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
+        """Acts at the end of the program. It also keeps the scheduler alive for that as long as a run lives."""
         self._pid = os.getpid()
         # In a forked child: its process id.
         self._child: int | None = None
@@ -124,7 +124,7 @@ class Engine(SchedulerLoop):
     def cancel(self, run: LiveRun, reason: Reason) -> None:
         """Request one run to stop; never blocks.
 
-        The command is queued first. What follows only makes it quicker: this thread may be interrupted at any line of
+        The command is queued first. The rest only makes it quicker: this thread may be interrupted at any line of
         it, or inside a method of the same token. The scheduler thread submits the callbacks.
         """
         self.check_process()

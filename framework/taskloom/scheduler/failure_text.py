@@ -1,4 +1,4 @@
-"""What each failure is called: the words of the log of `taskloom run`, and of the log of a host program."""
+"""The words for each failure, in the log of `taskloom run`, and of the log of a host program."""
 
 from __future__ import annotations
 

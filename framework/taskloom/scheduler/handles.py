@@ -52,7 +52,7 @@ class Run:
 
     @property
     def whereabouts(self) -> Whereabouts | None:
-        """Where it executes, or did so; None if that is here, or not known yet."""
+        """The place where it executes, or did so; None if that is here, or not known yet."""
         return self._live.record.whereabouts
 
     @property

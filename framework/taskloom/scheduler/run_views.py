@@ -1,4 +1,4 @@
-"""A view of the runs that have not ended: without the core, so a busy scheduler delays nothing.
+"""Views of the runs that have not ended: without the core, so a busy scheduler delays nothing.
 
 Every function raises SchedulerForked in a forked child.
 """

@@ -80,12 +80,12 @@ class SchedulerLoop:
         self._sample_at: float | None = None
         # The request to stop that the core has got: not the one of the gate if that has just been closed.
         self._taken_stop: Shutdown | None = None
-        # What is being worked on, and what an error of ours has interrupted once.
+        # The item that is being worked on, and the one that an error of ours has interrupted once.
         self._current: Any = None
         self._failed: Any = None
         # How many errors came since a piece of work was done.
         self._failures = 0
-        # What the core raised in the middle of a message, if it did.
+        # The exception that the core raised in the middle of a message, if it did.
         self._core_error: BaseException | None = None
         self._stop_without_core: StopWithoutCore | None = None
         self._heartbeats = HeartbeatMonitor(self._wake, self.post)

@@ -60,7 +60,7 @@ class Listener:
         self._limit = limit
         # A latch between events is a marker of `flush`: it is opened when all events before it are delivered.
         self._events: deque[Event | Wait | Latch] = deque()
-        # What the thread is delivering. If our own code raises, this one is lost: it may have been delivered already.
+        # The event being delivered. It is lost if our own code raises: it may have been delivered already.
         self._current: Event | Wait | Latch | None = None
         # A binary semaphore: free from when an event is queued until the thread has noticed.
         self._signal = allocate_lock()

@@ -1,4 +1,4 @@
-"""The place of a job's run, and when it last polled."""
+"""The sentences about the run of a job: its place, and its last poll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The effect that a stop would have on a job, and how long it would take."""
+"""The sentences about a stop of a job: what it would do, and how long it would take."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from taskloom.sync.latch import Latch
 
 __all__ = ["KeptThread"]
 
-# Who waits for the thread checks this often whether it still exists.
+# A caller that waits for the thread checks this often whether it still exists.
 CHECK_SECONDS = 1.0
 
 

@@ -1,4 +1,4 @@
-"""What blocks is refused on the thread of an async task's event loop."""
+"""Functions that block are refused on the thread of an async task's event loop."""
 
 from __future__ import annotations
 

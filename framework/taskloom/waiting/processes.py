@@ -74,10 +74,10 @@ def process(
     written as `errors` says; with `text=False` the lines are bytes. A line longer than LONGEST_LINE comes in pieces.
 
     When the run is cancelled it raises Cancelled, and when the generator is closed (a `break` does that) it ends: in
-    both cases the whole process group first gets TERM and, `grace` seconds later, KILL. What the group writes meanwhile
-    is discarded. If the child exits while another process still holds its output open, such as a daemon that it has
-    started, the lines end `grace` seconds later, and that process goes on. In any case the child is reaped and the pipe
-    is closed. `grace` should be well under the `within` of the job's `join`.
+    both cases the whole process group first gets TERM and, `grace` seconds later, KILL. The output of the group
+    meanwhile is discarded. If the child exits while another process still holds its output open, such as a daemon that
+    it has started, the lines end `grace` seconds later, and that process goes on. In any case the child is reaped and
+    the pipe is closed. `grace` should be well under the `within` of the job's `join`.
 
     Raises subprocess.CalledProcessError after the last line if the exit status is not 0, and what Popen raises, such as
     FileNotFoundError. Raises TypeError and ValueError at once for arguments that cannot work.

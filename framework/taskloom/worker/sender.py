@@ -201,7 +201,7 @@ class Sender:
             self._samples_at = now + SAMPLE_SECONDS
         elif now >= self._samples_at:
             # In this order: a run that stops waiting, or reports something, does that first and then reads `is_idle`.
-            # What it leaves for us is seen in the next step, even if the last line overwrites its `is_idle`.
+            # Reports that it leaves for us are seen in the next step, even if the last line overwrites its `is_idle`.
             self.is_idle = True
             for polled in heartbeat.poll_changes():
                 self._send_line(encode(polled))

@@ -223,7 +223,7 @@ def test_the_end_of_the_program_ends_a_stop(
     assert (said.code, said.out + said.err) == (code, f"web: {text}\n")
 
 
-def test_a_stop_that_ends_the_program_is_done_though_nobody_answers_any_more(
+def test_a_stop_that_ends_the_program_is_done_though_no_answer_comes_any_more(
     script: Scripted, taskloom: Taskloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post = Connection.post
@@ -277,7 +277,7 @@ def test_a_program_that_does_not_answer_at_the_deadline_is_told(
 
 
 class Gone:
-    """A stream of a program that has ended before anybody followed it."""
+    """A stream of a program that has ended before a client followed it."""
 
     is_lost = False
 

@@ -46,7 +46,7 @@ def test_anything_else_is_refused_with_the_legal_forms(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "soon", "2026-99-01T00:00:00Z", "0000-01-01", "9999-12-31T23:59:59Z", "0001-01-01T00:00Z"]
 )
-def test_a_text_that_is_no_instant_is_none(text: str) -> None:
+def test_a_text_that_is_not_an_instant_is_none(text: str) -> None:
     assert read_instant(text) is None
 
 

@@ -98,7 +98,7 @@ def test_a_new_gap_begins_after_each_kind_of_poll(ctx: Context, clock: PollClock
 
 
 @pytest.mark.parametrize("poll", ["cancelled", "raise_if_cancelled", "wait", "sleep", "track"])
-def test_time_after_the_run_has_seen_the_stop_is_no_gap(
+def test_time_after_the_run_has_seen_the_stop_is_not_a_gap(
     ctx: Context, fake: FakeContext, clock: PollClock, seconds: Seconds, poll: str
 ) -> None:
     fake.cancel("enough")

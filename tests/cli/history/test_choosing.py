@@ -188,7 +188,7 @@ def test_two_programs_in_one_database_have_to_be_named(recorded: RecordedHistory
     ],
     ids=["empty", "foreign", "damaged"],
 )
-def test_a_file_that_is_no_history_is_one_line(content: bytes, message: str, folder: Path, ask: Ask) -> None:
+def test_a_file_that_is_not_a_history_is_one_line(content: bytes, message: str, folder: Path, ask: Ask) -> None:
     (folder / "jobs.sqlite").write_bytes(content)
 
     said = ask("history")

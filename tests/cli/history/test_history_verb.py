@@ -127,7 +127,7 @@ def test_options_that_make_no_sense_are_refused(
     assert said.out == ""
 
 
-def test_nothing_to_show_is_said_and_is_no_error(recorded: RecordedHistory, ask: Ask) -> None:
+def test_nothing_to_show_is_said_and_is_not_an_error(recorded: RecordedHistory, ask: Ask) -> None:
     assert ask("history") == (0, "", "taskloom: the history of 'jobs-3f2a' has no such runs\n")
     assert ask("history", "--actions") == (0, "", "taskloom: the history of 'jobs-3f2a' has no such actions\n")
 

@@ -136,7 +136,7 @@ def test_names_of_jobs_and_reasons_are_shortened_on_a_narrow_terminal(recorded: 
 
 
 @pytest.mark.long
-def test_a_reader_that_goes_away_is_no_error(recorded: RecordedHistory, child_env: dict[str, str]) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(recorded: RecordedHistory, child_env: dict[str, str]) -> None:
     for number in range(1500):
         recorded.run(f"tick#{number}", error_message="x" * 100)
     code = "import sys; from taskloom.cli import main; main(sys.argv[1:])"

@@ -91,7 +91,7 @@ def test_the_lines_of_a_run_that_is_alive_are_in_its_program(recorded: RecordedH
     ["tick", "tick#", "#3", "tick#x", "", "tick#3@", "../x#1", "tick#3 ", "tick#3@%", "\udcff#1"],
     ids=ascii,
 )
-def test_what_is_no_id_is_refused(run: str, failed: RecordedHistory, ask: Ask) -> None:
+def test_what_is_not_an_id_is_refused(run: str, failed: RecordedHistory, ask: Ask) -> None:
     said = ask("logs", "--run", run)
 
     assert said.code == 2

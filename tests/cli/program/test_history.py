@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_used_is_an_error_of_the_user(program: Program) -
     assert caught.value.message.startswith("cannot use 'postgresql+asyncpg://host/name' as the history: ")
 
 
-def test_a_user_without_a_folder_is_no_reason_not_to_run(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_folder_is_not_a_reason_not_to_run(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home(*_: object) -> None:
         raise HistoryUnusable("of this user", "there is no home directory; set XDG_STATE_HOME")
 
@@ -222,7 +222,7 @@ def test_secrets_of_the_command_line_are_masked(program: Program) -> None:
     assert program.opened().options["start"].command == ("taskloom", "**********")
 
 
-def test_packages_that_cannot_be_imported_are_no_reason_not_to_run(
+def test_packages_that_cannot_be_imported_are_not_a_reason_not_to_run(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:

@@ -21,7 +21,7 @@ NEVER = float("inf")
 
 @pytest.fixture
 def leave() -> Iterator[Leave]:
-    """Leave a thread of a run of this job, or one of nobody."""
+    """Leave a thread of a run of this job, or one of no run."""
     owners = ThreadOwners(lambda *_: None)
     owners.install()
     go = threading.Event()
@@ -126,7 +126,7 @@ def test_a_thread_of_a_run_has_the_time_of_its_job(leave: Leave, stop: dict[str,
         ({"is_hard": True}, False),
     ],
 )
-def test_a_thread_of_nobody_has_until_the_deadline_but_none_before_a_hard_exit(
+def test_a_thread_of_no_run_has_until_the_deadline_but_no_time_before_a_hard_exit(
     leave: Leave, stop: dict[str, Any], is_awaited: bool
 ) -> None:
     leave(None)

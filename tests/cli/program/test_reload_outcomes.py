@@ -167,7 +167,7 @@ def test_requests_during_a_reload_share_the_next_one(program: Program) -> None:
     assert files.readings == 2
 
 
-def test_a_preview_during_a_reload_is_no_reload_and_does_not_replace_one(program: Program) -> None:
+def test_a_preview_during_a_reload_is_not_a_reload_and_does_not_replace_one(program: Program) -> None:
     files = program.files
     files.may_read.clear()
     program.request()
@@ -210,7 +210,7 @@ def test_the_service_manager_learns_nothing_of_a_preview(program: Program) -> No
     assert program.service.told.empty()
 
 
-def test_a_callback_that_raises_costs_no_one_else_the_outcome(program: Program) -> None:
+def test_a_callback_that_raises_costs_no_other_caller_the_outcome(program: Program) -> None:
     files = program.files
     files.may_read.clear()
     program.request()

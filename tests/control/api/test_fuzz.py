@@ -141,7 +141,7 @@ def test_each_field_of_the_table_has_wrong_requests() -> None:
             assert [case for case in CASES if case.route is route and case.name.startswith(f"{field.name} ")]
 
 
-# -- requests that no one has thought of
+# -- random requests
 
 PATHS = sorted({route.path.replace("{job}", name) for route in ROUTES for name in ("web", "nope", "nightly")})
 NAMES = sorted({field.name for route in ROUTES for field in (*route.query, *route.body)})

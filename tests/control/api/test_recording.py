@@ -1,4 +1,4 @@
-"""Actions are recorded with their callers, and their replies say whether that is committed."""
+"""Actions are recorded with their callers, and each reply has the answer whether that is committed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_without_a_history_a_reply_says_that_the_action_is_not_recorded(
     }  # fmt: skip
 
 
-def test_what_is_refused_and_what_only_reads_is_no_action(
+def test_what_is_refused_and_what_only_reads_is_not_an_action(
     asked: AskedApi, record: HeldRecord, reloads: list[Callable[[ReloadOutcome], object]]
 ) -> None:
     asked.get("/v1/jobs")

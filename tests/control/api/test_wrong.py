@@ -6,28 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.running_job import RUNNING
 
 from taskloom.control.job_view import is_wrong
 from taskloom.core.model import JobState, Reason, ReasonKind
-from taskloom.core.report import JobReport
 from taskloom.scheduler import JobStatus
-
-FINE = JobReport(
-    job="web",
-    task="web",
-    daemon=False,
-    state=JobState.RUNNING,
-    waiting_for=None,
-    runs=1,
-    outcome=None,
-    seconds=1.0,
-    reason=None,
-    error=None,
-)
 
 
 def wrong(**fields: Any) -> bool:
-    return is_wrong(JobStatus(replace(FINE, **fields), 0.0, 0.0, True, {}, None))
+    return is_wrong(JobStatus(replace(RUNNING, **fields), 0.0, 0.0, True, {}, None))
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.BLOCKED])

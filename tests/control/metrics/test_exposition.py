@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from tests.support.metrics import families_of
+from tests.support.running_job import RUNNING
 
 from taskloom.control.action_record import HistoryStatus
 from taskloom.control.metrics.exposition import Format, exposition
@@ -27,19 +28,7 @@ from taskloom.scheduler import JobStatus
 from taskloom.scheduler.snapshots import Snapshot
 
 PROGRAM = ProgramInfo("jobs", since=1_700_000_000.0)
-REPORT = JobReport(
-    job="web",
-    task="server",
-    daemon=False,
-    state=JobState.RUNNING,
-    waiting_for=None,
-    runs=3,
-    outcome=None,
-    seconds=1.0,
-    reason=None,
-    error=None,
-    run="web#3",
-)
+REPORT = replace(RUNNING, task="server", runs=3, run="web#3")
 
 
 def status_of(report: JobReport = REPORT, **fields: Any) -> JobStatus:

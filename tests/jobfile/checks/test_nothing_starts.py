@@ -54,11 +54,11 @@ def test_an_instant_that_has_passed_is_a_warning(extra: str) -> None:
         "daemon: false",
     ],
 )
-def test_a_job_that_will_start_is_no_warning(fields: str) -> None:
+def test_a_job_that_will_start_is_not_a_warning(fields: str) -> None:
     assert warnings_of(fields, "start: manual", "enabled: false") == []
 
 
-def test_an_instant_of_a_disabled_job_is_no_warning() -> None:
+def test_an_instant_of_a_disabled_job_is_not_a_warning() -> None:
     assert warnings_of('enabled: false, schedule: {at: "2001-01-01T00:00Z"}', "start: auto") == []
 
 

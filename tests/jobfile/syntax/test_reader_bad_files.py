@@ -40,7 +40,7 @@ class BadFile(NamedTuple):
 
 
 def spelled(text: str) -> bytes:
-    """Read bytes as Python spells them: literals, each once or so many times, joined by +."""
+    """Read bytes as Python spells them: literals, each perhaps multiplied by a number, joined by +."""
     pieces = [piece.partition(" * ") for piece in text.strip().split(" + ")]
     return b"".join(ast.literal_eval(literal) * int(times or 1) for literal, _, times in pieces)
 

@@ -67,7 +67,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("written", "message", "hint"), WRONG, ids=[each[0] or "empty" for each in WRONG])
-def test_what_is_no_address_is_refused_in_words(written: str, message: str, hint: str) -> None:
+def test_what_is_not_an_address_is_refused_in_words(written: str, message: str, hint: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
         parse_address(written)
 

@@ -63,7 +63,7 @@ def test_nothing_that_listens_is_an_error_in_words(scheduler: Scheduler) -> None
     assert str(run.error) == f"cannot reach the cluster at tcp://127.0.0.1:{port} within 1s: Connection refused"
 
 
-def test_a_listener_that_is_no_scheduler_is_an_error_in_words(scheduler: Scheduler) -> None:
+def test_a_listener_that_is_not_a_scheduler_is_an_error_in_words(scheduler: Scheduler) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         run = scheduler.add(countdown("silent", 1, scheduler=f"tcp://127.0.0.1:{port}", wait="1s")).start()

@@ -260,7 +260,7 @@ def test_a_run_that_does_not_answer_is_named_with_its_place(dask: DaskBench) -> 
     assert dask.runner.stacks([handle], 1) == [Stack("worker w1 on host-w1, pid unknown (no answer)", "")]
 
 
-# -- ends that no one has asked for
+# -- unexpected ends
 
 
 def test_a_run_that_its_worker_has_stopped_by_itself_has_failed(dask: DaskBench) -> None:

@@ -194,6 +194,6 @@ def test_a_request_is_answered_before_the_reports_that_have_come_earlier(monkeyp
     assert taken[:2] == ["Requested", "ExecutionReported"]
 
 
-def test_a_text_that_is_no_request_is_refused() -> None:
+def test_a_text_that_is_not_a_request_is_refused() -> None:
     with pytest.raises(ProtocolError):
         asyncio.run(on_worker.request('{"session": 1}', FakeWorker()))

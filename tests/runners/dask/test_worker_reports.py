@@ -95,7 +95,7 @@ def test_a_report_with_one_changed_value_is_a_broken_protocol_or_a_report(data: 
         ({"process": {"pid": -1}}, "'process' has no 'processes'"),
     ],
 )
-def test_what_is_no_report_is_named_in_words(data: dict[str, Any], message: str) -> None:
+def test_what_is_not_a_report_is_named_in_words(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode(RUN, data)
 

@@ -62,7 +62,7 @@ def test_a_broken_env_file_is_named_without_its_values(tmp_path: Path, content: 
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     for name, why in (("pipe", "it is not a regular file"), (".", "it is not a regular file"), ("no", "no such file")):

@@ -43,7 +43,7 @@ def test_a_line_without_end_is_cut_between_characters(letter: str, end: bytes) -
     assert all(len(piece.encode()) <= LONGEST_OUTPUT_LINE for piece in pieces)
 
 
-def test_bytes_that_are_no_text_are_cut_as_well() -> None:
+def test_bytes_that_are_not_text_are_cut_as_well() -> None:
     pieces = lines_of(b"\x80" * (LONGEST_OUTPUT_LINE + 10))
 
     assert [len(piece) for piece in pieces] == [4 * LONGEST_OUTPUT_LINE, 40]

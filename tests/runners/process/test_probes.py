@@ -141,7 +141,7 @@ def test_a_port_without_a_listener_is_refused() -> None:
     assert failure(parse_target(f"tcp://127.0.0.1:{port}")) == "connection refused"
 
 
-def test_a_connection_of_a_port_to_itself_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_a_port_to_itself_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel may choose the port that is asked for as the one to come from: the socket is connected to itself."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -155,7 +155,7 @@ def test_another_code_is_a_failure(fields: dict[str, Any], code: int, why: str) 
     assert told(scene.exit(code)) == ended(How.RAISED, f"ProgramFailed: {why}")
 
 
-def test_a_signal_that_no_one_asked_for_is_a_failure_also_if_it_is_the_stop_signal() -> None:
+def test_an_unexpected_signal_is_a_failure_even_if_it_is_the_stop_signal() -> None:
     for number, name in ((signal.SIGSEGV, "SIGSEGV"), (signal.SIGTERM, "SIGTERM")):
         scene = Scene()
         scene.start()
@@ -230,7 +230,7 @@ def test_a_program_that_goes_into_the_background_has_failed() -> None:
     )
 
 
-def test_what_a_stopped_program_leaves_is_no_failure_and_is_said() -> None:
+def test_what_a_stopped_program_leaves_is_not_a_failure_and_is_said() -> None:
     scene = Scene()
     scene.start()
     scene.cancel()

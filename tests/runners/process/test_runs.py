@@ -338,7 +338,7 @@ def test_a_run_whose_supervisor_is_gone_is_lost(bench: ProcessBench) -> None:
         (1, None, ": exit status 1; is '/usr/sbin/server' a Python interpreter?"),
     ],
 )
-def test_a_supervisor_that_is_no_python_is_doubted(
+def test_a_supervisor_that_is_not_python_is_doubted(
     monkeypatch: pytest.MonkeyPatch, status: int | None, main: int | None, text: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/sbin/server")

@@ -36,7 +36,7 @@ def test_a_lease_is_checked_when_it_ends_not_a_second_later() -> None:
     assert 50.0 < lease.check_at <= 50.25
 
 
-def test_a_lease_is_never_moved_back_and_what_is_no_number_changes_nothing() -> None:
+def test_a_lease_is_never_moved_back_and_what_is_not_a_number_changes_nothing() -> None:
     until = boottime() + 1000
     lease = Lease(until)
 

@@ -26,7 +26,7 @@ def descriptors() -> set[str]:
 
 @contextmanager
 def only_free(count: int) -> Iterator[None]:
-    """Let this program open so many more descriptors, and no more."""
+    """Let this program open this number of further descriptors, and no more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, descriptors())) + 30, hard))
     fillers = [os.open(os.devnull, os.O_RDONLY)]

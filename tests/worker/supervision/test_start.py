@@ -231,7 +231,7 @@ def test_why_a_script_cannot_be_executed_is_explained(tmp_path: Path) -> None:
 
 @AS_ROOT
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
-def test_who_has_no_such_right_cannot_take_another_user_or_a_higher_priority() -> None:
+def test_a_user_without_the_right_cannot_take_another_user_or_a_higher_priority() -> None:
     source = """
 import sys
 from taskloom.runners.process.channel import parse_message

@@ -114,7 +114,7 @@ def _text_line(text: str) -> dict[str, Any] | None:
     head = _HEAD.match(text)
     if head is None:
         return None
-    # What follows may begin with blanks, such as a line of a traceback.
+    # The rest may begin with blanks, such as a line of a traceback.
     begin = head.start("job") + max(LEAST_NAME, len(head["job"])) + 1
     return _line(head["at"], head["level"], head["job"], None, text[begin:])
 

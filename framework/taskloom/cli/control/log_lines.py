@@ -25,7 +25,7 @@ class LogLines:
     def render(self, fields: Fields) -> str:
         """Return a line with a line break at its end; one of several lines has its head before each. Raises BadReply.
 
-        Everything that could drive the terminal is escaped: tasks have written the text.
+        Characters that could drive the terminal are escaped: tasks have written the text.
         """
         level, job = fields.text("level").upper(), fields.text("job")
         at = read_instant(fields.text("at")) or 0.0

@@ -1,4 +1,4 @@
-"""The place where a job's run executes, in the words of the verbs."""
+"""The place where the run of a job executes, in the words of the verbs."""
 
 from __future__ import annotations
 

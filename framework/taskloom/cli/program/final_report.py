@@ -1,4 +1,4 @@
-"""What the program says at its end about the jobs, and about the threads and child processes that they have left."""
+"""The report of the program at its end: about the jobs, and the threads and child processes that they have left."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The work of the main thread while jobs run: it waits on one queue, for signals and for messages about the scheduler.
+"""The loop of the main thread while jobs run: it waits on one queue, for signals and for messages about the scheduler.
 
-Whatever is raised on the main thread meanwhile stops the jobs; the main thread goes on waiting for signals.
+Any exception on the main thread meanwhile stops the jobs; the main thread goes on waiting for signals.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class RunSettings:
     history: HistorySetting = field(default_factory=HistorySetting)
     """Whether and where the program records what happened."""
     http: HttpSetting | None = None
-    """Where it serves its web page; None for nowhere."""
+    """The address at which it serves its web page; None for none."""
     notify: Receivers | None = None
     """The receivers of notifications; None for none."""
     metrics: MetricsAddress | None = None

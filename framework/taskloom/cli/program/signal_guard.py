@@ -36,7 +36,7 @@ _COMPARED_BYTES = 16
 
 
 class _Change(NamedTuple):
-    """What was done to one of our settings, as words: `replaced`, `the handler of`, `SIGTERM`."""
+    """The change of one of our settings, as words: `replaced`, `the handler of`, `SIGTERM`."""
 
     verb: str
     what: str

@@ -24,7 +24,7 @@ _MOST_READ = 4096 // _TOLD.size * _TOLD.size
 
 
 class Order(IntEnum):
-    """What the program orders its watcher to do."""
+    """An order of the program to its watcher."""
 
     GRACE = 250
     """End the program this many seconds after the deadline of a stop: its jobs may have to be killed then.

@@ -240,7 +240,7 @@ def _keeps_program_alive(job: JobModel) -> bool:
     return spec.enabled and not spec.daemon and (spec.start.mode is StartMode.AUTO or job.is_active)
 
 
-# What a run may have failed because of, by the kind of reason for which it was stopped; "" if it was not.
+# The policy that a run may have failed by, for the kind of reason that stopped it; "" if it was not stopped.
 _CAUSES = {"": ("poll_interval",), "deadline": ("timeout",), "watchdog": ("watchdog", "ready_within")}
 
 

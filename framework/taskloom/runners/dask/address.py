@@ -22,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 
 
 class SchedulerAddress(NamedTuple):
-    """Where a Dask scheduler listens."""
+    """The address at which a Dask scheduler listens."""
 
     scheme: str
     """`tcp` or `tls`."""

@@ -183,7 +183,7 @@ class ChildRun:
 
 
 def _is_refused(error: ErrorInfo) -> bool:
-    """Return whether this host refuses the start. What the constructor of a task raises has a traceback."""
+    """Return whether this host refuses the start. An exception of the constructor of a task has a traceback."""
     by_us = error.message.startswith("cannot execute the run: ") or not error.traceback.startswith("Traceback ")
     return error.is_explained and by_us
 

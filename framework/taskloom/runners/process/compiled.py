@@ -1,6 +1,6 @@
 """The compiled modules of Taskloom that a run's processes are given: so they neither search for them nor compile them.
 
-Where Python writes no compiled files (`PYTHONDONTWRITEBYTECODE`, a folder that cannot be written), compiling takes more
+If Python writes no compiled files (`PYTHONDONTWRITEBYTECODE`, a folder that cannot be written), compiling takes more
 than half of the start of a worker. The program has done it once.
 """
 

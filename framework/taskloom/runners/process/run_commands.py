@@ -1,4 +1,4 @@
-"""Commands of the scheduler to one run in a process. Posted by the handle, and by the observer of the token."""
+"""The commands of the scheduler to one run in a process. Posted by the handle, and by the observer of the token."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class RunDescriptors:
 
     def __init__(self, io: IoThread, reader: RunReader, log: RunLog) -> None:
         self.launched: Launched | None = None
-        """What owns the descriptors. Set by the thread that has started the processes; None after `close`."""
+        """The owner of the descriptors. Set by the thread that has started the processes; None after `close`."""
         self._io = io
         self._reader = reader
         self._log = log

@@ -1,4 +1,4 @@
-"""The link of one run to its processes: its effects on them, and its reports."""
+"""The means of one run to act on its processes and to report."""
 
 from __future__ import annotations
 

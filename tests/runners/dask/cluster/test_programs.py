@@ -145,7 +145,7 @@ def test_a_lost_run_is_started_again_only_when_the_first_has_stopped(make_cluste
         first = job.start()
         [marks] = await_entered(tmp_path, "again")
         victim = next(worker for worker in cluster.workers.values() if marks.starts[0].pid in descendants(worker.pid))
-        victim.signal(signal.SIGSTOP)  # so that nobody can confirm the end of the run
+        victim.signal(signal.SIGSTOP)  # so that the end of the run cannot be confirmed
         assert wait_until(lambda: len(marks.starts) == 2, TTL + GRACE + 10.0 + PATIENCE_SECONDS)
         assert first.outcome is Outcome.LOST
 
