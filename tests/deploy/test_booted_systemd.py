@@ -95,6 +95,23 @@ def test_a_job_reads_from_the_socket_of_systemd_into_the_folder_of_its_state(
     systemd.until(lambda: systemd.read(f"{folder}/syslog.log") == "one\n", lambda: systemd.read(f"{folder}/syslog.log"))
 
 
+def test_the_commands_of_the_page_give_the_socket_to_a_service_that_runs(systemd: BootedSystemd, jobs: Path) -> None:
+    page = (DEPLOY.parent / "deploy.md").read_text()
+    block = next(each for each in page.split("```sh\n")[1:] if "taskloom.socket" in each.split("```")[0])
+    commands = [line.removeprefix("sudo ") for line in block.split("```")[0].splitlines() if "systemctl" in line]
+    systemd.systemctl("start", "taskloom.service", check=False)
+
+    for command in commands:
+        # Where systemd enables units is in this machine, and not in memory.
+        systemd.run(*command.replace("enable --now", "start").split())
+
+    def log() -> str:
+        return (jobs.parent / "log").read_text()
+
+    assert len(commands) == 4
+    systemd.until(lambda: "listening on fd://syslog" in log(), log)
+
+
 def test_a_reload_of_systemd_applies_the_changes_of_the_file(systemd: BootedSystemd, jobs: Path) -> None:
     systemd.systemctl("start", "taskloom.socket", "taskloom.service")
     jobs.write_text(f"{JOBS}  more: {{task: command, params: {{argv: [sleep, '1000']}}}}\n")

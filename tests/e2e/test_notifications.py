@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,33 @@ def test_a_history_that_cannot_be_written_and_its_recovery_are_told(start_progra
         assert program.end() == 0
 
     assert [json.loads(each.body)["kinds"] for each in server.posted] == [{"history_degraded": 1}, {"recovered": 1}]
+
+
+@pytest.mark.long
+def test_a_job_that_flaps_until_it_gives_up_and_one_that_recovers_are_told_of_once_each(
+    start_program: Start, tmp_path: Path
+) -> None:
+    out, mark = tmp_path / "out", tmp_path / "mark"
+    restart = "{when: on-failure, delay: 10ms, jitter: 0, factor: 1, limit: {times: 6, within: 1m}}"
+    receiver = {"command": ["sh", "-c", f"cat >> {out}; echo >> {out}"], "every": 0}
+    once = f"test -e {mark} || {{ touch {mark}; exit 1; }}"
+    jobs = f"""jobs:
+  flaps: {{task: command, params: {{argv: [sh, -c, exit 3]}}, restart: {restart}}}
+  heals: {{task: command, params: {{argv: [sh, -c, "{once}"]}}, restart: {restart}}}
+"""
+    assert start_program(settings(receiver) + jobs).end() == 1
+
+    found: Counter[tuple[str, str]] = Counter()
+    for line in out.read_text().splitlines():
+        for each in json.loads(line)["notifications"]:
+            found[each["job"], each["kind"]] += each["count"]
+    assert found == {
+        ("flaps", "failed"): 7,
+        ("flaps", "flapping"): 1,
+        ("flaps", "gave_up"): 1,
+        ("heals", "failed"): 1,
+        ("heals", "recovered"): 1,
+    }
 
 
 # -- taskloom notify --test

@@ -38,6 +38,11 @@ def stay(ctx: Context) -> None:
     ctx.wait()
 
 
+def fail(ctx: Context) -> None:
+    """Fail at once."""
+    raise RuntimeError("no such device")
+
+
 def leave(ctx: Context) -> None:
     """End at once."""
 
@@ -87,6 +92,32 @@ def test_the_program_is_ready_once_its_jobs_are(scene: Callable[..., Scene]) -> 
     message = it.manager.wait_for("READY=1")
 
     assert message == "READY=1\nSTATUS=2 jobs: 2 running"
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [Job(name="scheduled", task=stay, schedule={"cron": "0 0 1 1 *"})],
+        [Job(name="delayed", task=stay, start={"delay": 1000})],
+        [Job(name="manual", task=stay, start="manual")],
+        [Job(name="breaks", task=fail, restart={"when": "on-failure", "delay": 1000})],
+        [
+            Job(name="breaks", task=fail, restart={"when": "on-failure", "delay": 1000}),
+            Job(name="needs", task=stay, after={"breaks": "succeeded"}),
+        ],
+        [Job(name="needs", task=stay, after="late"), Job(name="late", task=stay, schedule={"cron": "0 0 1 1 *"})],
+    ],
+    ids=lambda jobs: "-".join(job.name for job in jobs),
+)
+def test_a_job_that_does_not_start_at_once_or_cannot_is_not_awaited(
+    scene: Callable[..., Scene], jobs: list[Job]
+) -> None:
+    it = scene()
+    it.start(Job(name="stays", task=stay), *jobs)
+
+    it.manager.wait_for("READY=1")
+
+    assert "not ready" not in it.manager.lines[-1]
 
 
 def test_after_its_time_the_program_counts_as_ready_and_says_who_is_missing(
