@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import importlib.util
 import itertools
 import os
 import shutil
@@ -193,6 +194,20 @@ def need_tool() -> Callable[[str], str]:
         return path
 
     return path_of
+
+
+@pytest.fixture
+def need_package() -> Callable[[str], None]:
+    """Skip the test, loudly, if a package is missing; under CI it fails, since there everything is installed."""
+
+    def need(name: str) -> None:
+        if importlib.util.find_spec(name) is not None:
+            return
+        if os.environ.get("CI"):
+            pytest.fail(f"cannot find the package {name!r}, and under CI nothing may be missing")
+        pytest.skip(f"LOUD: cannot find the package {name!r}; pip install -e '.[test-hosts]' to run this test")
+
+    return need
 
 
 @pytest.fixture(scope="session")

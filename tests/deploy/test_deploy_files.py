@@ -198,7 +198,7 @@ def test_the_image_runs_as_process_1_is_asked_how_it_is_and_stops(
     log = tmp_path / "log"
     with log.open("w") as file, subprocess.Popen(command, env=env, cwd=tmp_path, stderr=file) as outer:
         try:
-            while "succeeded" not in log.read_text():
+            while not {("a", "started"), ("b", "succeeded")} <= told_in(log):
                 assert outer.poll() is None, log.read_text()
             [init] = children_of(outer.pid)
             answers = {name: run_in(inside(probe, tmp_path), env) for name, probe in probes().items()}
@@ -211,6 +211,12 @@ def test_the_image_runs_as_process_1_is_asked_how_it_is_and_stops(
     assert {name: each.returncode for name, each in answers.items()} == dict.fromkeys(probes(), 0), answers
     assert all(json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     assert (code, zombies) == (0, [])
+
+
+def told_in(log: Path) -> set[tuple[str, str]]:
+    """Return the job and the first word of each line of the log so far."""
+    lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return {(line["job"], line["message"].split()[0]) for line in lines}
 
 
 @pytest.mark.long

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -27,20 +25,6 @@ def recipes(tmp_path: Path) -> Path:
         # gunicorn reads a file of this name by itself.
         (tmp_path / name.replace("gunicorn.conf.py", "each_worker.py")).write_text(text, encoding="utf-8")
     return tmp_path
-
-
-@pytest.fixture
-def need_package() -> Callable[[str], None]:
-    """Skip the test, loudly, if a package is missing; under CI it fails, since there everything is installed."""
-
-    def need(name: str) -> None:
-        if importlib.util.find_spec(name) is not None:
-            return
-        if os.environ.get("CI"):
-            pytest.fail(f"cannot find the package {name!r}, and under CI nothing may be missing")
-        pytest.skip(f"LOUD: cannot find the package {name!r}; pip install -e '.[test-hosts]' to run this test")
-
-    return need
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def hold(document: dict[str, Any], place: Path) -> None:
 
 
 relaxed = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=100
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
 )
 
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskloom.diagnostics import Place, Problem, Related
@@ -123,6 +123,7 @@ def test_color_paints_the_head_and_the_caret_alone() -> None:
     )
 
 
+@settings(max_examples=50)
 @given(
     st.builds(
         Problem,

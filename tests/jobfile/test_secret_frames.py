@@ -155,3 +155,28 @@ def test_a_secret_that_a_constructor_quotes_as_python_does_is_masked(tmp_path: P
 
     assert "**********" in render_all(result.problems)
     assert "hunter2" not in render_all(result.problems)
+
+
+@pytest.mark.parametrize(
+    ("receivers", "line"),
+    [
+        ("[{webhook: 'https://a.example/T0/hunter2', secret: hunter2, on: [fialed]}]",
+         "{webhook: 'https://a.example**********, secret: **********, on: [fialed]}]"),
+        ("[{webhook: 'https://a.example?t=hunter2', on: 3}]", "[{webhook: 'https://a.example**********, on: 3}]"),
+        ("[{webhook: a.example/hunter2}]", "[{webhook: a.example**********}]"),
+        ("{webhook: 'https://a.example/hunter2'}", "{webhook: 'https://a.example**********}"),
+        ("[{webhook: 'https://a.example', secret: [hunter2]}]",
+         "[{webhook: 'https://a.example', secret: [**********]}]"),
+        ("[{webhook: '${HOOK}', secret: '${file:key}', on: 3}]",
+         "[{webhook: '${HOOK}', secret: '${file:key}', on: 3}]"),
+    ],
+)  # fmt: skip
+def test_the_secret_and_the_path_of_a_receiver_are_masked(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receivers: str, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("key").write_text(HIDDEN)
+
+    text = shown(f"taskloom:\n  notify: {receivers}\njobs: {{a: {{task: client}}}}\n", HOOK="https://a.example/x")
+
+    assert line in text

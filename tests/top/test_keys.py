@@ -285,9 +285,10 @@ def test_a_terminal_without_utf_8_gets_ascii() -> None:
     async def steps(app: TopApp, _: Pilot[int]) -> None:
         seen.append("\n".join(strip.text for strip in app.screen._compositor.render_strips()))
 
-    drive(full(), steps, is_ascii=True)
+    drive(full().put(lines=[LogLine("t", "info", "a", "日本 é|")]), steps, is_ascii=True)
 
     assert seen[0].isascii()
+    assert "???? ?|" in seen[0]
     assert ">countdown * running" in seen[0]
 
 

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+def _refuse_view(_context: click.Context, _option: click.Parameter, is_given: bool) -> None:
+    """Refuse what other tools have: a view that fails or stalls must not be in the process that keeps the jobs."""
+    if is_given:
+        raise click.UsageError(
+            "cannot show a full screen in the process that keeps the jobs; taskloom top shows it from another terminal"
+        )
+
+
 @click.command(short_help="Run the jobs of job files until they end or a signal stops them.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_paths)
 @click.option("--stop-within", type=Seconds(allows_forever=True),
@@ -81,6 +89,7 @@ __all__ = ["run"]
 @click.option("-v", "--verbose", is_flag=True,
               help="Also log debug messages, and what the scheduler decides: what each job waits for, "
                    "and until when.")  # fmt: skip
+@click.option("--tui", is_flag=True, hidden=True, expose_value=False, callback=_refuse_view)
 def run(  # noqa: PLR0917 - click passes them by name
     paths: tuple[str, ...],
     stop_within: float | None,

@@ -263,7 +263,9 @@ class Connection:
 
     def reply(self, reply: Reply, now: float) -> None:
         """Answer the request. Raises ValueError or TypeError, and sends nothing, if the reply cannot be written."""
-        if reply.text is None:
+        if reply.content is not None:
+            kind, body = _TEXT, reply.content
+        elif reply.text is None:
             kind, body = _JSON, (to_json(reply.body) + "\n").encode()
         else:
             kind, body = _TEXT, reply.text.encode()

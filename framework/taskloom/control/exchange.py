@@ -50,6 +50,8 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
     text: str | None = None
     """Sent in place of the body, if that is not JSON; then `headers` has its content-type."""
+    content: bytes | None = None
+    """Sent in place of both; the same."""
 
 
 class Deferred:

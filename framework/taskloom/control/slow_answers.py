@@ -129,6 +129,6 @@ class SlowAnswers:
 
 
 def _with_text(reply: Reply) -> Reply:
-    if reply.text is not None:
+    if reply.text is not None or reply.content is not None:
         return reply
     return reply._replace(text=f"{to_json(reply.body)}\n", headers={**_JSON, **reply.headers})

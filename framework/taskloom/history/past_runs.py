@@ -12,43 +12,43 @@ from taskloom.history.reader import Reader
 
 __all__ = ["PastRuns"]
 
-# A view asks once for each start of the program. More than these would hold up what is to be written.
-_MOST_QUESTIONS = 4
+# A view needs one for each start of the program. More than these would hold up what is to be written.
+_MOST_QUERIES = 4
 
 Found = Callable[[Page | None], object]
 
 
-class _Question(NamedTuple):
+class _Query(NamedTuple):
     since: float
     most: int
     found: Found
 
 
 class PastRuns:
-    """Questions for runs. Any thread may ask; the writer thread answers or refuses all of them."""
+    """Queries for runs. Any thread may add one; the writer thread answers or refuses all of them."""
 
     def __init__(self) -> None:
-        self._asked: deque[_Question] = deque()
+        self._waiting: deque[_Query] = deque()
 
-    def ask(self, since: float, most: int, found: Found) -> bool:
+    def request(self, since: float, most: int, found: Found) -> bool:
         """Have `found` called with the last `most` runs since an instant, or with None; False if too many wait."""
-        if len(self._asked) >= _MOST_QUESTIONS:
+        if len(self._waiting) >= _MOST_QUERIES:
             return False
-        self._asked.append(_Question(since, most, found))
+        self._waiting.append(_Query(since, most, found))
         return True
 
     def answer(self, database: Database) -> None:
-        """Answer all that were asked. Raises HistoryError; the question that it struck gets None."""
-        while self._asked:
-            question, page = self._asked.popleft(), None
+        """Answer all that wait. Raises HistoryError; the query that it struck gets None."""
+        while self._waiting:
+            query, page = self._waiting.popleft(), None
             try:
                 with database.begin() as connection:
-                    wanted = RunFilter(database.name, since=question.since)
-                    page = Reader(connection, database.target).brief_runs(wanted, question.most)
+                    wanted = RunFilter(database.name, since=query.since)
+                    page = Reader(connection, database.target).brief_runs(wanted, query.most)
             finally:
-                question.found(page)
+                query.found(page)
 
     def refuse(self) -> None:
         """Answer all with None: the database cannot be read now."""
-        while self._asked:
-            self._asked.popleft().found(None)
+        while self._waiting:
+            self._waiting.popleft().found(None)

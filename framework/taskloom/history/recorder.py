@@ -151,7 +151,7 @@ class Recorder:
 
         `found` is called once, with None if they cannot be read now; it must neither block nor raise.
         """
-        if not self._takes() or not self._writer.past_runs.ask(since, most, found):
+        if not self._takes() or not self._writer.past_runs.request(since, most, found):
             found(None)
             return
         self._wakeup.wake(is_urgent=True)

@@ -104,7 +104,7 @@ class Writer:
         self._storage, self._sources = storage, sources
         self._health, self._clock = health, clock
         self.past_runs = PastRuns()
-        """What is asked for views. Another thread may call `ask` of it."""
+        """The queries of views. Another thread may call its `request`."""
         self._pruner: Pruner | None = None
         # What is being written, and who waits for it. Kept here so that whatever strikes, it is put back.
         self._rows: Sequence[Row] = ()

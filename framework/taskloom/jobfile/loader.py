@@ -14,6 +14,7 @@ from taskloom.diagnostics import FieldError, Place, Problem, Related, missing_bl
 from taskloom.errors import JobFileError
 from taskloom.jobfile.declared_job import DeclaredJob, problems_of
 from taskloom.jobfile.fields.spec import JobErrors
+from taskloom.jobfile.file_settings import KEY as SETTINGS_KEY
 from taskloom.jobfile.file_settings import FileSetting, FileSettings
 from taskloom.jobfile.job_spec import job_spec, read_defaults
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
@@ -266,6 +267,9 @@ class _Checker:
     def _check_file(self, document: Document, root: Mapping[str, Any]) -> Iterator[Problem]:
         yield from unknown_keys(document, root)
         yield from self._settings.add(document, root)
+        settings = root.get(SETTINGS_KEY)
+        if isinstance(settings, dict):
+            self._written.append(WrittenJob((SETTINGS_KEY,), document, settings))
         written = root.get("defaults")
         values: dict[str, Any] = {}
         if isinstance(written, dict):

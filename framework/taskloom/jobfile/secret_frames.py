@@ -32,6 +32,9 @@ _SECRET_WITHOUT_BLANK = re.compile(
     rf"(?<![^\s{{,])[\w-]{{0,24}}(?:{SECRET_NAME.pattern})[\w-]{{0,24}}:(?![/\\:?-])([^\s,\]}}\"']+)", re.IGNORECASE
 )
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
+# Of a URL, up to its path or its query, with the quotation mark before it.
+_HOST = re.compile(r"""["']?(?:[A-Za-z]+://)?[^/?#\s"']*["']?""")
+_WEBHOOK = "webhook"
 _IN_BRACES, _TO_THE_END = re.compile(r"[^,}]*"), re.compile(r".*")
 # A value that refers to the secret, or only says that it begins in the next line.
 _REFERENCE = re.compile(
@@ -45,7 +48,7 @@ def is_reference(written: str) -> bool:
 
 
 class WrittenJob(NamedTuple):
-    """A job as it is written in a file, whether it is valid or not; or the defaults of the jobs."""
+    """A job as it is written in a file, whether it is valid or not; or the defaults of the jobs, or the settings."""
 
     path: tuple[str, ...]
     """The path at which it is written, such as `("jobs", "web")`."""
@@ -55,19 +58,29 @@ class WrittenJob(NamedTuple):
 
 def mask_secret_params(problems: Sequence[Problem], jobs: Iterable[WrittenJob], catalog: Catalog) -> list[Problem]:
     """Return the problems with the secret parameters and environment variables of the jobs masked in their lines."""
-    shown = {(problem.place.path, problem.place.line) for problem in problems if problem.source_line}
+    shown = {(each.place.path, each.place.line): each.source_line for each in problems if each.source_line}
     files = {path for path, _ in shown}
     secrets: dict[tuple[str, int], set[Columns]] = {}
     for job in jobs:
         if job.document.path in files:
             for path in _secret_paths(job, catalog):
                 for line, columns in _lines_of(job.document, path):
-                    if (job.document.path, line) in shown:
-                        secrets.setdefault((job.document.path, line), set()).add(columns)
+                    source = shown.get((job.document.path, line))
+                    if source is not None:
+                        start, end = _after_host(source, columns) if path[-1] == _WEBHOOK else columns
+                        if start < end:
+                            secrets.setdefault((job.document.path, line), set()).add((start, end))
     return [
         _masked(problem, {*secrets.get((problem.place.path, problem.place.line), ()), *_secrets_in_line(problem)})
         for problem in problems
     ]
+
+
+def _after_host(line: str, columns: Columns) -> Columns:
+    """Return where the path and the query of a URL are, which may be empty: many a URL of a webhook is a password."""
+    start, end = columns
+    host = _HOST.match(line, start, end)
+    return (start if host is None else host.end(), end)
 
 
 def _secrets_in_line(problem: Problem) -> list[Columns]:
@@ -93,6 +106,9 @@ def mask_by_name(problem: Problem) -> Problem:
 
 def _secret_paths(job: WrittenJob, catalog: Catalog) -> Iterator[tuple[str | int, ...]]:
     """Yield the path of each secret value of a job."""
+    for inner in _leaves(job.written.get("notify")):
+        if _WEBHOOK in inner or "secret" in inner:
+            yield (*job.path, "notify", *inner)
     for inner in _secret_variables(job.written.get("runner")):
         yield (*job.path, "runner", *inner)
     params = job.written.get("params")

@@ -22,7 +22,7 @@ from taskloom.top.feed import Source
 from taskloom.top.keyboard import press, type_text
 from taskloom.top.layout import job_at, screen
 from taskloom.top.remembered import load, save
-from taskloom.top.styled import Line, Style
+from taskloom.top.styled import Line, Style, cells
 from taskloom.top.table import Moment
 
 __all__ = ["TopApp"]
@@ -45,7 +45,7 @@ _STYLES: Mapping[Style, RichStyle] = {
 _COLOURLESS = {
     style: RichStyle(bold=found.bold, dim=found.dim, reverse=found.reverse) for style, found in _STYLES.items()
 }
-# The characters for terminals whose encoding is not UTF-8.
+# For terminals whose encoding, or whose font, does not have more.
 _ASCII = str.maketrans("●◔◐◌○■✗✓‖▶█░▇◇│·…", "*oo~o#xv=>#.#o|.~")
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.-=+*%#")
 
@@ -74,7 +74,11 @@ class _Lines(Widget):
         return Strip(segments).adjust_cell_length(self.size.width)
 
     def _text(self, text: str) -> str:
-        return text.translate(_ASCII).translate(_BARS) if self._is_ascii else text
+        if not self._is_ascii or text.isascii():
+            return text
+        # Of what the terminal cannot show, as many cells as it would take: otherwise the line would be torn.
+        known = text.translate(_ASCII).translate(_BARS)
+        return "".join(each if each.isascii() else "?" * cells(each) for each in known)
 
 
 class TopApp(App[int], inherit_bindings=False):

@@ -189,8 +189,8 @@ def _timeline(board: Board, width: int, room: int) -> list[Line]:
     room -= 2 + bool(limit)
     board.scroll = max(0, min(board.scroll, len(jobs) - room))
     shown = jobs[board.scroll : board.scroll + max(0, room)]
-    more = f"  (job {board.scroll + 1:,} of {len(jobs):,})" if len(shown) < len(jobs) else ""
-    title = f"timeline  ▇ ran ✗ failed ░ late ◇ planned  + -: length{more}  esc: back"
+    more = f"  job {board.scroll + 1:,} of {len(jobs):,}" if len(shown) < len(jobs) else ""
+    title = f"timeline ▇ ran ✗ failed ░ late ◇ planned  + - length{more}  esc back"
     return [
         line(Span(fitted(title, width), Style.HEAD)),
         line(Span(f"{fitted('', _NAME_CELLS)} {axis(size, board.remembered.span)}", Style.HEAD)),

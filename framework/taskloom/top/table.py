@@ -23,7 +23,7 @@ _BAR_CELLS = 8
 _COLUMNS = (
     Column("JOB", 8, 40, 0, shrinks=2),
     Column("TASK", 8, 16, 6),
-    Column("STATE", 11, 26, 0, usual=22),  # that of `stopping 3.2s of 10s`
+    Column("STATE", 11, 26, 0, usual=23),  # that of `stopping 13.2s of 30s`
     Column("RUN", 4, 7, 4),
     Column("ELAPSED", 7, 10, 2),
     Column("PROGRESS", 14, 48, 1, shrinks=3, usual=48),

@@ -112,7 +112,7 @@ FIELDS = [
 NAMES = [each.value for each in EventName]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(NAMES), st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=3))
 def test_any_event_is_a_line_or_an_error_in_words(name: str, data: dict[str, Any]) -> None:
     lines: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 import threading
 from collections.abc import Iterator
@@ -193,3 +194,44 @@ def test_in_public_no_probe_names_a_job(asked: AskedApi) -> None:
     for query in ({}, {"verbose": ""}, {"verbose": "true"}, {"nonsense": "x"}):
         assert ask_in_public(asked, "/readyz", **query).text == "waiting\n"
         assert ask_in_public(asked, "/livez", **query).text == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "application/openmetrics-text"),
+        ("*/*", "application/openmetrics-text"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+            "application/openmetrics-text",
+        ),
+        ("text/plain;version=0.0.4", "text/plain"),
+        ("application/openmetrics-text;q=0, text/plain", "text/plain"),
+        ("TEXT/PLAIN", "text/plain"),
+    ],
+)
+def test_a_scraper_gets_the_format_that_it_takes(asked: AskedApi, accept: str | None, kind: str) -> None:
+    headers = {} if accept is None else {"accept": accept}
+    for answer in (asked.api.answer, asked.api.answer_in_public):
+        reply = awaited(answer(request_of("GET", "/metrics", headers=headers)))
+
+        assert reply.headers["content-type"].partition(";")[0] == kind
+        assert reply.text is not None
+        assert reply.text.endswith("# EOF\n") is (kind != "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_zipped"), [("gzip", True), ("br, gzip;q=0.8", True), ("gzip;q=0", False), ("identity", False)]
+)
+def test_a_scraper_that_takes_gzip_gets_it_at_the_address_of_the_metrics(
+    asked: AskedApi, accept: str, is_zipped: bool
+) -> None:
+    request = request_of("GET", "/metrics", headers={"accept-encoding": accept})
+
+    reply = awaited(asked.api.answer_in_public(request))
+
+    assert ("content-encoding" in reply.headers) is is_zipped
+    assert (reply.content is not None) is is_zipped
+    assert awaited(asked.api.answer(request)).content is None
+    if reply.content is not None:
+        assert gzip.decompress(reply.content).endswith(b"# EOF\n")

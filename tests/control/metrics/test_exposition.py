@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from tests.support.metrics import families_of
 from tests.support.running_job import RUNNING
 
 from taskloom.control.action_record import HistoryStatus
-from taskloom.control.metrics.exposition import CONTENT_TYPE, exposition
+from taskloom.control.metrics.exposition import Format, exposition
 from taskloom.control.metrics.names import METRICS
 from taskloom.control.program_info import ProgramInfo
 from taskloom.control.totals import Totals
@@ -44,9 +45,11 @@ def text_of(
     totals: Totals | None = None,
     history: HistoryStatus | None = None,
     receivers: Sequence[dict[str, Any]] = (),
+    written_as: Format = Format.OPENMETRICS,
 ) -> str:
     snapshot = Snapshot(17, phase, None, list(jobs))
-    return exposition(snapshot, totals or Totals(), PROGRAM, history or HistoryStatus(), receivers=receivers)
+    status = history or HistoryStatus()
+    return exposition(snapshot, totals or Totals(), PROGRAM, status, receivers=receivers, written_as=written_as)
 
 
 def samples_of(text: str) -> dict[tuple[str, ...], float]:
@@ -188,8 +191,8 @@ def test_a_task_may_have_any_name(task: str) -> None:
     assert {sample.labels["task"] for sample in families["taskloom_job_ready"].samples} == {task}
 
 
-def written_by_the_library(text: str) -> str:
-    """Return what the library writes for the families that it reads in a text."""
+def written_by_the_library(text: str, generate: Callable[[CollectorRegistry], bytes]) -> str:
+    """Return what a function of the library writes for the families that it reads in an OpenMetrics text."""
 
     class AsRead(Collector):
         def describe(self) -> Iterable[Metric]:
@@ -200,7 +203,6 @@ def written_by_the_library(text: str) -> str:
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AsRead())
-    generate: Callable[[CollectorRegistry], bytes] = generate_latest  # it has no types for it
     return generate(registry).decode()
 
 
@@ -212,9 +214,13 @@ def test_the_text_is_the_one_that_the_library_writes(value: float) -> None:
         poll_age=value,
         progress=Progress(value, 3.0, "files"),
     )
-    text = text_of(job, hostile, totals=totals, history=HistoryStatus("on"), receivers=[HOOK])
+    text, older = (
+        text_of(job, hostile, totals=totals, history=HistoryStatus("on"), receivers=[HOOK], written_as=each)
+        for each in Format
+    )
 
-    assert written_by_the_library(text) == text
+    assert written_by_the_library(text, openmetrics.generate_latest) == text
+    assert written_by_the_library(text, prometheus_client.generate_latest) == older
 
 
 def test_a_program_without_jobs_and_one_that_stops() -> None:
@@ -234,5 +240,8 @@ def test_a_thousand_jobs() -> None:
     assert len(families["taskloom_job_runs"].samples) == 1000 * len(Outcome)
 
 
-def test_the_content_type_is_one_that_every_scraper_knows() -> None:
-    assert CONTENT_TYPE == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+def test_the_content_types_are_ones_that_every_scraper_knows() -> None:
+    assert [each.value for each in Format] == [
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "text/plain; version=0.0.4; charset=utf-8",
+    ]

@@ -79,6 +79,17 @@ def test_a_client_is_answered_over_tcp(serve: Serve) -> None:
     assert b"content-type: text/plain" in head
 
 
+def test_bytes_are_sent_as_they_are(serve: Serve) -> None:
+    server = serve(
+        lambda _: Reply(200, {}, {"content-type": "text/plain", "content-encoding": "gzip"}, None, b"\0\xff")
+    )
+
+    head, _, body = ask(client_of(server)).partition(b"\r\n\r\n")
+
+    assert body == b"\0\xff"
+    assert b"content-length: 2" in head
+
+
 def test_head_has_no_body(serve: Serve) -> None:
     with client_of(serve()) as client:
         client.sendall(get(connection="close").replace(b"GET", b"HEAD"))

@@ -67,7 +67,7 @@ def message_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     ("written", "message"),
     [
         ("{command: [x]}", (
-         "cannot use {command: [x]} as notify; expected a list of receivers, each with a command "
+         "cannot use a mapping as notify; expected a list of receivers, each with a command "
          "or a webhook (begin each receiver with a dash)")),
         ("[x]", f"cannot use 'x' as notify.0; expected {FORMS}"),
         ("[{on: [failed]}]", "cannot use a receiver with neither a command nor a webhook; expected one of them"),
@@ -82,6 +82,13 @@ def message_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
         ("[{command: [x, 1]}]", "cannot use 1 as notify.0.command.1; expected text (quote it to make it text)"),
         ("[{webhook: example.com}]",
          "cannot use 'example.com' as notify.0.webhook; expected a URL such as https://example.com/hook"),
+        ("[{webhook: hooks.example/T0/B0}]",
+         "cannot use 'hooks.example...' as notify.0.webhook; expected a URL such as https://example.com/hook"),
+        ("[{webhook: [https://a/b]}]",
+         "cannot use what is not text as notify.0.webhook; expected a URL such as https://example.com/hook"),
+        ("[{comand: [x]}]", (
+         "cannot find 'comand' in notify.0; known: command, webhook, secret, on, labels, within, every "
+         "(did you mean 'command'?)")),
         ("[{webhook: 'ftp://secret.example'}]",
          "cannot use 'ftp://...' as notify.0.webhook; expected a URL that begins with https:// or http://"),
         ("[{webhook: 'https://a:b@c/d'}]", (

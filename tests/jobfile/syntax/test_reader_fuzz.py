@@ -169,7 +169,7 @@ def faults(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.parametrize(
     "count",
-    [10_000, pytest.param(100_000, marks=pytest.mark.long)],
+    [4_000, pytest.param(100_000, marks=pytest.mark.long)],
 )
 def test_every_mutated_job_file_is_read_or_refused_with_a_message_within_its_cpu_time(
     count: int, record_property: Callable[[str, object], None]

@@ -13,7 +13,7 @@ from taskloom.cli.echo import echo_error
 from taskloom.control.client import Connection
 from taskloom.observe.terminal import has_styles, is_plain, is_terminal
 
-__all__ = ["INSTALL", "top"]
+__all__ = ["INSTALL", "has_symbols", "top"]
 
 INSTALL = "pip install 'taskloom[tui]'"
 _INSTEAD = "taskloom status --watch prints lines"
@@ -68,6 +68,11 @@ def _require_terminal() -> None:
         raise click.UsageError(f"cannot show a full screen: the terminal (TERM={shown!r}) cannot draw; {_INSTEAD}")
 
 
+def has_symbols(encoding: str, term: str) -> bool:
+    """Return whether a terminal shows more than ASCII. The font of the Linux console has 512 characters at most."""
+    return encoding.lower().replace("-", "").startswith("utf") and term != "linux"
+
+
 def _show(connection: Connection) -> int:
     if os.environ.get("NO_COLOR") == "":  # empty means colours; textual takes it for none
         del os.environ["NO_COLOR"]
@@ -75,8 +80,7 @@ def _show(connection: Connection) -> int:
     from taskloom.top.feed import Feed
     from taskloom.top.remembered import settings_file
 
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    is_ascii = not encoding.lower().replace("-", "").startswith("utf")
+    is_ascii = not has_symbols(getattr(sys.stdout, "encoding", None) or "utf-8", os.environ.get("TERM", ""))
     with Feed(connection) as feed:
         app = TopApp(feed, settings=settings_file(), has_colour=has_styles(sys.stdout), is_ascii=is_ascii)
         code = app.run()

@@ -1,13 +1,15 @@
 """The text of the metrics, made of one snapshot at each scrape. Nothing is kept between two scrapes.
 
-It is the text that `generate_latest` of prometheus-client makes of the same samples, which a test compares. We write it
-ourselves, as that function looks at each letter of each name again: for a thousand jobs it took ten times as long.
+It is the text that the two `generate_latest` of prometheus-client make of the same samples, which a test compares. We
+write it ourselves, as those functions look at each letter of each name again: for a thousand jobs it took ten times as
+long.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -25,10 +27,17 @@ from taskloom.scheduler.handles import JobStatus
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.sync.gc_pause import paused_gc
 
-__all__ = ["CONTENT_TYPE", "exposition"]
+__all__ = ["Format", "exposition"]
 
-# Not the library's newest one: version 1.0.0 is what all scrapers know.
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+class Format(Enum):
+    """The formats; the value is the content type."""
+
+    # Not the library's newest one: version 1.0.0 is what scrapers know.
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    """The older format of Prometheus, for scrapers that know no other."""
+
 
 _PYTHON = platform.python_version()
 _SUFFIXES = {"counter": "_total", "info": "_info"}
@@ -48,29 +57,32 @@ def exposition(
     history: HistoryStatus,
     *,
     receivers: Sequence[Mapping[str, Any]] = (),
+    written_as: Format = Format.OPENMETRICS,
 ) -> str:
-    """Return all metrics as OpenMetrics. The snapshot has to have all jobs.
+    """Return all metrics. The snapshot has to have all jobs.
 
     `receivers`: how it goes with each receiver of notifications.
     """
     with paused_gc():  # many new objects, and none is garbage
-        families = {name: _Family(each) for name, each in METRICS.items()}
+        families = {name: _Family(each, written_as) for name, each in METRICS.items()}
         for name, labels, value in _program_values(snapshot, totals, program, history, receivers):
             families[name].add(labels, value)
         for status in snapshot.jobs:
             _add_job(families, status, totals)
         pieces = [piece for family in families.values() if family.lines for piece in (family.head, *family.lines)]
-        return "".join([*pieces, "# EOF\n"])
+        return "".join([*pieces, "# EOF\n"] if written_as is Format.OPENMETRICS else pieces)
 
 
 class _Family:
     """One metric family, as its lines."""
 
-    def __init__(self, described: Described) -> None:
+    def __init__(self, described: Described, written_as: Format) -> None:
         name, kind = described.name, described.kind
         unit = f"# UNIT {name} {described.unit}\n" if described.unit else ""
-        self.head = f"# HELP {name} {described.meaning.translate(_ESCAPED)}\n# TYPE {name} {kind}\n{unit}"
         self.sample = f"{name}{_SUFFIXES.get(kind, '')}"
+        if written_as is Format.TEXT:  # it knows no units and no `info`, and names a family as its samples
+            name, kind, unit = self.sample, "gauge" if kind == "info" else kind, ""
+        self.head = f"# HELP {name} {described.meaning.translate(_ESCAPED)}\n# TYPE {name} {kind}\n{unit}"
         self.lines: list[str] = []
         self._labels = described.labels
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from taskloom.diagnostics import FieldError
@@ -19,7 +19,7 @@ from taskloom.jobfile.fields.spec import Loc, Spec
 __all__ = [
     "DEFAULT_KINDS",
     "EVERY_SECONDS",
-    "MOST_RECEIVERS",
+    "MOST_LIST_FORM",
     "MOST_WITHIN",
     "NOTIFY",
     "WITHIN_SECONDS",
@@ -33,13 +33,14 @@ EVERY_SECONDS = 60.0
 # A try that takes longer delays every later message; whatever takes longer belongs into a queue behind the receiver.
 MOST_WITHIN = 300.0
 # Each has a thread of its own.
-MOST_RECEIVERS = 16
+MOST_LIST_FORM = 16
 
 # As for the user of a URL: something shorter is a word.
 _LEAST_TOKEN = 16
 
 _URL_SCHEMES = ("https", "http")
 # A request cannot have these in its first line.
+_AFTER_HOST = re.compile(r"[/?#]")
 _BAD_IN_URL = re.compile(r"[^\x21-\x7e]")
 _NOT_A_URL = "a URL such as https://example.com/hook"
 
@@ -131,9 +132,11 @@ def _read_command(value: object, loc: Loc) -> tuple[str, ...]:
 
 def _read_webhook(value: object, loc: Loc) -> str:
     """Return the URL. A message shows no more of it than its beginning: the rest may be a secret."""
-    if not isinstance(value, str) or "://" not in value:
-        shown = value if not isinstance(value, str) or len(value) <= 20 else f"{value[:20]}..."
-        raise spec.invalid_value(shown, loc, _NOT_A_URL)
+    if not isinstance(value, str):
+        raise _refused("what is not text", loc, _NOT_A_URL)
+    if "://" not in value:
+        host = _AFTER_HOST.split(value, 1)[0][:20]
+        raise spec.invalid_value(value if host == value else f"{host}...", loc, _NOT_A_URL)
     scheme = value.partition("://")[0]
     if scheme not in _URL_SCHEMES:
         raise spec.invalid_value(f"{scheme}://...", loc, "a URL that begins with https:// or http://")
@@ -164,9 +167,15 @@ def _why_no_host(parts: SplitResult) -> str:
 def _read_secret(value: object, loc: Loc) -> str:
     if isinstance(value, str) and value:
         return value
+    hint = "quote it to make it text" if spec.is_number(value) else ""
     kind = "an empty text" if value == "" else "what is not text"
-    message = f"cannot use {kind} as {'.'.join(map(str, loc))}; expected text, such as ${{file:hook-secret}}"
-    raise spec.JobErrors([FieldError(loc, message, "quote it to make it text" if spec.is_number(value) else "")])
+    raise _refused(kind, loc, "text, such as ${file:hook-secret}", hint)
+
+
+def _refused(kind: str, loc: Loc, expected: str, hint: str = "") -> spec.JobErrors:
+    """Return the error for a value that may be a secret, or has one: its message does not quote it."""
+    message = f"cannot use {kind} as {'.'.join(map(str, loc))}; expected {expected}"
+    return spec.JobErrors([FieldError(loc, message, hint)])
 
 
 def _read_within(value: object, loc: Loc) -> float:
@@ -203,7 +212,9 @@ _NO_KINDS: tuple[Kind, ...] = ()
 
 def _build(reader: MappingReader) -> ReceiverSetting:
     written: Mapping[str, object] = reader.written
-    if ("command" in written) == ("webhook" in written):
+    # A key that is unknown may be one of them, misspelt, and has its own error.
+    is_known = written.keys() <= {key.name for key in _KEYS}
+    if ("command" in written) == ("webhook" in written) and ("command" in written or is_known):
         found = "both a command and a webhook" if "command" in written else "neither a command nor a webhook"
         reader.refuse("", f"cannot use a receiver with {found}; expected one of them")
     if "secret" in written and "command" in written:
@@ -221,26 +232,26 @@ def _build(reader: MappingReader) -> ReceiverSetting:
     )
 
 
+_KEYS: list[Key[Any]] = [_COMMAND_KEY, _WEBHOOK_KEY, _SECRET_KEY, _ON_KEY, _LABELS_KEY, _WITHIN_KEY, _EVERY_KEY]
 _RECEIVER = mapping(
-    [_COMMAND_KEY, _WEBHOOK_KEY, _SECRET_KEY, _ON_KEY, _LABELS_KEY, _WITHIN_KEY, _EVERY_KEY],
+    _KEYS,
     _build,
     expected=_FORMS,
     is_empty_allowed=False,
 )
-_LIST = spec.list_of(
-    _RECEIVER,
-    "a list of receivers, each with a command or a webhook",
-    lambda value: "begin each receiver with a dash" if isinstance(value, Mapping) else "",
-)
+_LIST_FORM = "a list of receivers, each with a command or a webhook"
+_LIST = spec.list_of(_RECEIVER, _LIST_FORM)
 
 
 def _read_receivers(value: object, loc: Loc) -> Receivers:
+    if isinstance(value, Mapping):
+        raise _refused("a mapping", loc, _LIST_FORM, "begin each receiver with a dash")
     found = Receivers(_LIST.read(value, loc))
-    if len(found) > MOST_RECEIVERS:
+    if len(found) > MOST_LIST_FORM:
         raise spec.JobErrors(
-            [FieldError(loc, f"cannot notify {len(found)} receivers; expected at most {MOST_RECEIVERS}")]
+            [FieldError(loc, f"cannot notify {len(found)} receivers; expected at most {MOST_LIST_FORM}")]
         )
     return found
 
 
-NOTIFY: Spec[Receivers] = Spec(_read_receivers, {**_LIST.schema, "maxItems": MOST_RECEIVERS}, _LIST.recognises)
+NOTIFY: Spec[Receivers] = Spec(_read_receivers, {**_LIST.schema, "maxItems": MOST_LIST_FORM}, _LIST.recognises)
