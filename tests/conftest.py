@@ -42,7 +42,7 @@ FOREIGN_VARIABLES = (
     "VIRTUAL_ENV",
 )
 
-# The tests start hundreds of programs. Without compiled files each would compile Taskloom anew, which takes longer than
+# The tests start hundreds of programs. Without compiled files each compiles Taskloom again, which takes longer than
 # all else that most of them do.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -177,7 +177,7 @@ class Task:
     """Derive from it, annotate the parameters, write `run`.
 
     A subclass becomes a keyword-only dataclass of its annotated public attributes. Annotated private attributes are
-    set anew on each instance and are not parameters. Attributes without annotation are plain class attributes. A
+    set again on each instance and are not parameters. Attributes without annotation are plain class attributes. A
     subclass that defines `__init__` keeps it, and its keyword arguments are the parameters.
     """
 

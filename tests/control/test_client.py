@@ -318,7 +318,7 @@ def test_a_program_that_runs_without_its_socket_is_told() -> None:
         Connection(Program("x", str(folder / "x.sock"), os.getpid(), os.geteuid())).get("/v1")
 
     assert str(caught.value) == (
-        f"pid {os.getpid()} does not answer: nothing listens at {folder / 'x.sock'}; a program makes its socket anew "
+        f"pid {os.getpid()} does not answer: nothing listens at {folder / 'x.sock'}; a program makes its socket again "
         "within 10 s"
     )
 

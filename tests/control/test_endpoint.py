@@ -1,4 +1,4 @@
-"""Where a program can be reached: which of two has the name, what was left behind, and what is made anew."""
+"""Where a program can be reached: which of two has the name, what was left behind, and what is made again."""
 
 from __future__ import annotations
 

@@ -454,7 +454,7 @@ def test_a_removed_socket_file_is_made_anew_without_a_request(serve: Serve, monk
     wait_until(lambda: bool(served.log))
 
     assert served.request(get())[0] == 200
-    assert served.log == [("WARNING", f"the control socket was removed, and made anew: {served.path}")]
+    assert served.log == [("WARNING", f"the control socket was removed, and made again: {served.path}")]
 
 
 @pytest.mark.parametrize("kind", [".lock"])

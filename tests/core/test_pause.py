@@ -40,9 +40,9 @@ def test_pause_and_resume_are_events_with_a_reason_and_idempotent() -> None:
     stage = scheduled_job(every())
 
     paused, again = stage.pause("a"), stage.pause("a", "other")
-    resumed, anew = stage.resume("a"), stage.resume("a", "other")
+    resumed, again = stage.resume("a"), stage.resume("a", "other")
 
-    assert (show(paused), again, show(resumed), anew) == (["paused a"], [], ["resumed a"], [])
+    assert (show(paused), again, show(resumed), again) == (["paused a"], [], ["resumed a"], [])
     assert event_of(paused, EventName.PAUSED).reason == WHY
     assert event_of(resumed, EventName.RESUMED).reason == Reason(ReasonKind.USER, "done")
 

@@ -121,9 +121,9 @@ def test_a_server_that_was_stopped_is_an_error_in_words_and_is_used_again(
             connect(target, NAME)
 
         postgres.start()
-        with opened(target) as anew:
-            assert len(rows_of(anew, runs)) == 1
-            assert not anew.is_lost()
+        with opened(target) as again:
+            assert len(rows_of(again, runs)) == 1
+            assert not again.is_lost()
 
 
 def test_a_session_that_was_ended_by_an_administrator_has_lost_its_lock(
@@ -135,8 +135,8 @@ def test_a_session_that_was_ended_by_an_administrator_has_lost_its_lock(
         )
         with pytest.raises(HistoryFailed, match="terminating connection due to administrator command"):
             database.is_lost()
-        with opened(target) as anew:
-            assert not anew.is_lost()
+        with opened(target) as again:
+            assert not again.is_lost()
 
 
 def test_a_lock_that_was_given_up_on_the_server_is_noticed(target: Target) -> None:

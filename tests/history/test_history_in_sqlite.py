@@ -115,7 +115,7 @@ def test_a_deleted_file_and_a_replaced_one_are_noticed(target: Target) -> None:
     with opened(target) as database:
         write(database, runs, RUN)
         assert not database.is_lost()
-        os.unlink(f"{target.path}.lock")  # another program could make and lock it anew
+        os.unlink(f"{target.path}.lock")  # another program could make and lock it again
         assert database.is_lost()
 
 
@@ -250,8 +250,8 @@ def test_damage_that_is_found_later_is_an_error_of_its_own_and_the_file_can_be_m
             rows_of(database, runs)
         assert str(caught.value) == f"cannot use the history {target.path!r}: the file is damaged"
         moved = database.move_aside()
-        with opened(target) as anew:
-            assert rows_of(anew, runs) == []
+        with opened(target) as again:
+            assert rows_of(again, runs) == []
     assert sorted(os.listdir(Path(target.path).parent)) == sorted(
         [os.path.basename(moved), "history.sqlite", "history.sqlite.lock"]
     )

@@ -101,7 +101,7 @@ def test_a_verb_that_only_looks_or_tries_touches_no_state(
 
 
 def test_a_reader_changes_nothing_of_a_killed_program(keep: Keep, path_env: dict[str, str], tmp_path: Path) -> None:
-    """Reading may make the shared memory of SQLite anew, which has no data, but never the database."""
+    """Reading may make the shared memory of SQLite again, which has no data, but never the database."""
     state = tmp_path / "state"
     stored = StoredHistory(str(state / "taskloom" / "kept.sqlite"))
     keeper = keep(JOBS, stored, "--history", "on", env={"XDG_STATE_HOME": str(state)})

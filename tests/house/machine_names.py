@@ -2,7 +2,7 @@
 
 Event names, JSON keys, states, outcomes, reason kinds, options, exit codes, keys of the job file and public Python
 names. A change of one of them breaks other people's programs, so the test beside this file compares them with the
-recorded ones. To rename one on purpose is to record them anew, and to say so in docs/changes.md.
+recorded ones. To rename one on purpose is to record them again, and to say so in docs/changes.md.
 """
 
 from __future__ import annotations

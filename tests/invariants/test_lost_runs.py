@@ -66,7 +66,7 @@ WRONG: list[tuple[str, str, Change]] = [
     ("blocked", "was blocked by a#7, which was not just lost", lambda event: event._replace(run="a#7")),
     ("released", "a#2 was queued while a#1 is live", lambda _: None),
     ("released", "it is wrong whether that is confirmed", with_data(confirmed=True)),
-    ("released", "it is not said whether that is confirmed", with_data(confirmed="no")),
+    ("released", "its event does not have whether that is confirmed", with_data(confirmed="no")),
     ("released", "was released after 30s, but its event says 5", lambda event: event._replace(seconds=5.0)),
     ("restart_scheduled", "a#1 has seconds 2.0", lambda event: event._replace(seconds=2.0)),
     ("placed", "placed of a#1 was expected now and did not come", lambda _: None),

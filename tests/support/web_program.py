@@ -43,7 +43,7 @@ class WebProgram:
         self.url, self.port, self.token, self.read_token = "", 0, "", ""
 
     def write(self, jobs: str) -> None:
-        """Write its job file anew."""
+        """Write its job file again."""
         self._file.write_text(textwrap.dedent(jobs), encoding="utf-8")
 
     def __enter__(self) -> Self:

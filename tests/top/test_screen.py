@@ -15,7 +15,7 @@ from taskloom.top.inbox import Look
 from taskloom.top.styled import Span, Style, line
 
 SCREENS = Path(__file__).parent / "screens"
-# To write the files anew after a change that is wanted: TOP_SCREENS=update pytest tests/top/test_screen.py
+# To write the files again after a change that is wanted: TOP_SCREENS=update pytest tests/top/test_screen.py
 UPDATES = os.environ.get("TOP_SCREENS") == "update"
 SIZES = [(80, 24), (160, 50)]
 STACK = [

@@ -69,7 +69,7 @@ class ParamSet:
 
     @functools.cached_property
     def defaults(self) -> Mapping[str, Any]:
-        """The defaults, converted to their types, without those made anew for each instance. Raises as `model`."""
+        """The defaults, converted to their types, without those made again for each instance. Raises as `model`."""
         written = {shape.name: shape.default for shape in self.shapes if shape.default is not REQUIRED}
         made = made_defaults(self.shapes)
         values = accept_plain(self._by_name, {**written, **made})

@@ -216,7 +216,7 @@ def params_of_class(cls: type[Task]) -> tuple[ParamShape, ...]:
 
 
 def made_defaults(params: Iterable[ParamShape]) -> dict[str, Any]:
-    """Return the defaults that are made anew for each instance. Raises ShapeError if one cannot be made."""
+    """Return the defaults that are made again for each instance. Raises ShapeError if one cannot be made."""
     made = {}
     for param in params:
         if param.factory is not None:
@@ -289,7 +289,7 @@ def _default_of(field: dataclasses.Field[Any]) -> Any:
 
 
 def _sample_of(field: dataclasses.Field[Any]) -> Any:
-    """Return a default to infer a type from: None, which says nothing, if it is made anew for each instance."""
+    """Return a default to infer a type from: None, which says nothing, if it is made again for each instance."""
     return _default_of(field) if field.default_factory is dataclasses.MISSING else None
 
 

@@ -39,7 +39,7 @@ def connect_to(program: Program, deadline: float) -> Peer:
         raise no_answer(program.pid, program.socket) from None
     except (FileNotFoundError, ConnectionRefusedError) as error:
         if program.is_locked and is_running(program.pid):
-            advice = f"nothing listens at {program.socket}; a program makes its socket anew within 10 s"
+            advice = f"nothing listens at {program.socket}; a program makes its socket again within 10 s"
             raise NoAnswer(program.pid, program.socket, advice) from None
         raise NoProgram(f"cannot reach a program at {program.socket}: {_why(error)}") from None
     except OSError as error:  # no permission, or no descriptor is free here

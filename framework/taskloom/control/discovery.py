@@ -28,7 +28,7 @@ def running_programs(
     is not a usual one, only those count that announce themselves there.
 
     Only folders are read that belong to the user or to root, and to which no other user may write. A socket file may be
-    missing all the same: it was removed, and is being made anew.
+    missing all the same: it was removed, and is being made again.
     """
     environ = os.environ if environ is None else environ
     has_own = any(environ.get(name) for name in _OWN_FOLDERS)

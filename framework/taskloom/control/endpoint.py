@@ -1,7 +1,7 @@
 """The place where a program can be reached: its folder, the locks on its name, and its socket file.
 
 Everything of it may be removed while the program runs, by a tidy user or by a service that cleans /tmp. `check` makes
-it anew.
+it again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Endpoint:
         return self._socket is not None and self._socket.is_listening
 
     def check(self) -> bool:
-        """Make anew what was removed or closed, and return whether the socket is another one. On the control thread.
+        """Make again what was removed or closed, and return whether the socket is another one. On the control thread.
 
         Raises OSError, or NameTaken if another program has taken the name meanwhile. It may be called again then.
         """

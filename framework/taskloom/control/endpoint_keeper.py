@@ -1,4 +1,4 @@
-"""Keeps the control socket in its place: makes it anew if its file was removed, or if a task has closed it."""
+"""Keeps the control socket in its place: makes it again if its file was removed, or if a task has closed it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["EndpointKeeper"]
 
 # A change in the folder is handled after this time: to remove a whole folder, its files are removed first.
 CHECK_SECONDS = 1.0
-# How often a removed socket is looked for without a watch, and how often one that cannot be made anew is tried.
+# How often a removed socket is looked for without a watch, and how often one that cannot be made again is tried.
 RETRY_SECONDS = 5.0
 
 
@@ -28,7 +28,7 @@ class EndpointKeeper:
         """When `check` is to be called, in monotonic seconds; inf for never."""
 
     def is_lost(self) -> bool:
-        """Return whether the socket is closed, and no check is due that would make it anew."""
+        """Return whether the socket is closed, and no check is due that would make it again."""
         return self.check_at == inf and not self._endpoint.is_listening
 
     def folder_changed(self, now: float) -> None:
@@ -40,15 +40,15 @@ class EndpointKeeper:
         self.check_at = min(self.check_at, now)
 
     def check(self, now: float) -> None:
-        """Make the socket file anew if it was removed."""
+        """Make the socket file again if it was removed."""
         self.check_at = now + RETRY_SECONDS if self._endpoint.needs_checks else inf
         try:
             was_open = self._endpoint.is_listening
             if self._endpoint.check() and was_open:
-                self._log.warn(f"the {self._endpoint.kind} socket was removed, and made anew: {self._endpoint.path}")
+                self._log.warn(f"the {self._endpoint.kind} socket was removed, and made again: {self._endpoint.path}")
         except (OSError, NameTaken) as error:
             self.check_at = now + RETRY_SECONDS
-            what = f"cannot make the {self._endpoint.kind} socket anew"
+            what = f"cannot make the {self._endpoint.kind} socket again"
             reason = f"{what}, and try again every {duration(RETRY_SECONDS)}: {error}"
             self._log.warn_once(("check", str(error)), reason)
         else:

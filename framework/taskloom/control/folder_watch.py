@@ -1,6 +1,6 @@
 """Notices changes in a folder without waking up while there are none: inotify(7), which Python does not have.
 
-A removed socket file has to be made anew. Without inotify one would have to look every few seconds, and a program that
+A removed socket file has to be made again. Without inotify one would have to look every few seconds, and a program that
 is idle would never let its machine sleep.
 """
 

@@ -19,7 +19,7 @@ __all__ = ["PATIENCE_SECONDS", "Follower"]
 PATIENCE_SECONDS = 30.0
 """For so long a program may be away, such as for a restart by a service manager, before a follower gives up."""
 
-# A restart of a program takes about a second; a socket that was removed is made anew within ten.
+# A restart of a program takes about a second; a socket that was removed is made again within ten.
 _FIRST_DELAY_SECONDS, _MOST_DELAY_SECONDS = 0.1, 2.0
 _OVERLOADED = 503
 # No wait of the kernel takes an infinite time.

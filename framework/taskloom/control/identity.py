@@ -101,7 +101,7 @@ class Claim:
         return self._own is not None and self._own.is_ours() and _has_name(folder, self._file, self._own.number)
 
     def renew(self, folder: int) -> None:
-        """Make the lock anew, after its file was removed, or closed by a task.
+        """Make the lock again, after its file was removed, or closed by a task.
 
         Raises NameTaken if another program was faster, and OSError.
 

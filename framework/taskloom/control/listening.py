@@ -11,7 +11,7 @@ __all__ = ["Listening"]
 
 
 class Listening(Protocol):
-    """A listening socket that can be made anew, from its construction until `close`."""
+    """A listening socket that can be made again, from its construction until `close`."""
 
     @property
     def kind(self) -> str:
@@ -38,7 +38,7 @@ class Listening(Protocol):
         """Whether `check` is to be called every few seconds."""
 
     def check(self) -> bool:
-        """Make anew what was removed or closed, and return whether the socket is another one. Raises OSError."""
+        """Make again what was removed or closed, and return whether the socket is another one. Raises OSError."""
 
     def close(self) -> None:
         """Stop listening. Idempotent; raises nothing. Any thread may call it."""

@@ -40,7 +40,7 @@ class Reserve:
         self._descriptors.append(descriptor)
 
     def renew(self) -> None:
-        """Make anew what a task has closed. Raises OSError if the system refuses it."""
+        """Make again what a task has closed. Raises OSError if the system refuses it."""
         self._descriptors = [each for each in self._descriptors if _is_own(each)]
         if not _is_own(self._source):
             self._source = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

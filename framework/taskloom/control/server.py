@@ -385,9 +385,9 @@ class Server:
     # -- the socket file
 
     def _make_anew(self, events: dict[int, int], now: float) -> None:
-        """Make anew what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
+        """Make again what a task has closed, as `os.closerange` does. `events`: what was found by `poll`."""
         what = f"the {self._endpoint.kind} socket"
-        closed = f"a task has closed descriptors of {what}; they are made anew, and its clients are lost"
+        closed = f"a task has closed descriptors of {what}; they are made again, and its clients are lost"
         self._log.warn_once("closed", closed)
         if events.pop(self._wakeup.fileno(), 0) & select.POLLNVAL or not self._wakeup.is_open():
             self._wakeup.forget()

@@ -1,4 +1,4 @@
-"""The file of a listening unix socket: made with the right permissions, made anew when it was removed.
+"""The file of a listening unix socket: made with the right permissions, made again when it was removed.
 
 Only the holder of the lock of its name calls this, so a socket that is there already was left by a killed program.
 """

@@ -1,6 +1,6 @@
 """Reads the JSON body of a request, and refuses what two readers could understand in two ways.
 
-That is: a key that stands twice, `NaN` and `Infinity`, a number that no float holds, half a surrogate pair, bytes that
+That is: a repeated key, `NaN` and `Infinity`, a number that no float holds, half a surrogate pair, bytes that
 are not UTF-8. The depth is measured before the text is parsed, without recursion.
 """
 
@@ -79,7 +79,7 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             if isinstance(text, str) and _SURROGATE.search(text):
                 raise _invalid("a text has half of a surrogate pair, which is not a character")
         if key in data:
-            raise _invalid(f"the key {quoted(key)} stands twice")
+            raise _invalid(f"the key {quoted(key)} is repeated")
         data[key] = value
     return data
 

@@ -1,7 +1,7 @@
 """The plan of a reload: its change for each job, made from the old and the new declarations alone.
 
 A plan reads no state of a job, so the thread that requests the reload makes it: comparing ten thousand jobs takes a
-tenth of a second, and a stop that comes meanwhile must not wait for that. The lifecycle makes the plan anew if the
+tenth of a second, and a stop that comes meanwhile must not wait for that. The lifecycle makes the plan again if the
 declarations have changed since.
 """
 

@@ -140,7 +140,7 @@ class Requirement:
         self._settle()
 
     def reorder(self) -> None:
-        """Find the deciding job anew: the order of the family's jobs has changed."""
+        """Find the deciding job again: the order of the family's jobs has changed."""
         self._first = None
 
     def _settle(self) -> None:

@@ -37,7 +37,7 @@ class JobMemory:
         self._missed_since: dict[str, float] = {}
 
     def load(self, remembered: Mapping[str, RememberedJob]) -> Mapping[str, RememberedJob]:
-        """Take what earlier starts have left, and return it; nothing of it if all begins anew.
+        """Take what earlier starts have left, and return it; nothing of it if all begins again.
 
         If this start has begun already, what it has decided is kept.
         """
@@ -64,7 +64,7 @@ class JobMemory:
         return [] if fold is None else list(fold(self, event))
 
     def rows(self) -> list[Row]:
-        """Return the rows of all jobs, for a database that was made anew."""
+        """Return the rows of all jobs, for a database that was made again."""
         return [_row(name, job) for name, job in self.jobs.items()]
 
     def _set(self, job: str, **changes: Any) -> Row:

@@ -1,6 +1,6 @@
 """Retention: how long the history is kept, and how much room it may take.
 
-    pruner = Pruner(database, start, keep=KEEP_SECONDS, size=SIZE)     # anew after each reconnect
+    pruner = Pruner(database, start, keep=KEEP_SECONDS, size=SIZE)     # again after each reconnect
     batch = pruner.batch()                   # before each transaction: what it may hold
     pruner.wrote(len(rows), bytes_)          # after it
     if mono() >= pruner.due:                 # at first at once
@@ -132,7 +132,7 @@ class Pruner:
         self.due = min(self.due, mono if is_near else self._next_pass)
 
     def step(self) -> Pruned:
-        """Do one slice, or several short ones, and set `due`. Raises HistoryError; then the next call begins anew."""
+        """Do one slice, or several short ones, and set `due`. Raises HistoryError; then the next call begins again."""
         now = self._clock.now()
         deleted = folded = 0
         is_done = True

@@ -110,7 +110,7 @@ class EventFold:
         return rows
 
     def rows(self) -> list[Row]:
-        """Return the rows of all runs that are alive, for a database that was made anew."""
+        """Return the rows of all runs that are alive, for a database that was made again."""
         return [self._row_of(name, run) for name, run in self._alive.items()]
 
     def abandon(self, at: float, survivors: Mapping[str, Stuck]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 SQLite appends whole pages to its write-ahead log with each commit (3.40, measured). A checkpoint copies them into the
 file, but no further than the oldest snapshot that a reader holds. As long as a reader holds one, the log is not begun
-anew: each commit makes it longer, also one that deletes. Pages that become free stay in the file until
+again: each commit makes it longer, also one that deletes. Pages that become free stay in the file until
 `incremental_vacuum` has moved them to its end, and the file is cut at the next checkpoint.
 """
 
@@ -172,7 +172,7 @@ class SqliteSpace(Space):
             return float((_one(driver, "PRAGMA page_count") - _one(driver, "PRAGMA freelist_count")) * self._page)
 
     def relax(self, store: Store) -> None:
-        """Copy a long log into the file, and begin it anew. Waits for no reader."""
+        """Copy a long log into the file, and begin it again. Waits for no reader."""
         self.is_pinned = False
         if self.is_log_long:
             with store.outside() as driver:

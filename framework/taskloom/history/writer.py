@@ -315,7 +315,7 @@ class Writer:
         """Connect again if the file was deleted: what was just committed is in no file that anyone can open."""
         if self.database is not None and self.database.is_lost():
             self._disconnect()
-            raise _FileGone("its database, or a file beside it, was deleted or replaced; it is opened anew")
+            raise _FileGone("its database, or a file beside it, was deleted or replaced; it is opened again")
 
     def _prune(self) -> None:
         if self._pruner is None or self._clock.now().mono < self._pruner.due:

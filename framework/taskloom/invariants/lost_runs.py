@@ -38,7 +38,7 @@ class LostRules:
             text = f"was released after {duration(seconds)}, but its event says {fact.seconds}"
             self._report("I8", fact, f"{fact.run} {text}")
         if not isinstance(fact.data.get("confirmed"), bool):
-            self._report("I8", fact, f"{fact.run} was released, and it is not said whether that is confirmed")
+            self._report("I8", fact, f"{fact.run} was released, but its event does not have whether that is confirmed")
         return run
 
     def place(self, fact: Fact, run: RunFacts) -> None:
@@ -48,7 +48,7 @@ class LostRules:
         if run.places > MOST_PLACES or run.ended is not None:
             self._report("I4", fact, f"{fact.run} was placed {run.places} times, or after its end")
         if not all(name in fact.data for name in ("host", "worker", "pid")):
-            self._report("I4", fact, f"{fact.run} was placed, but it is not said where")
+            self._report("I4", fact, f"{fact.run} was placed, but its event does not have the place")
 
     def lose_sight(self, fact: Fact, run: RunFacts) -> None:
         """Read `unreachable`."""

@@ -2,7 +2,7 @@
 
 A file that cannot be written is told at once, and tried again until it can be, or until the program ends: its disk may
 get room, its folder may come back, a pipe may get a reader again. Meanwhile the events wait in the queue of the
-listener, which counts those that are too many. A file that was moved or removed, as logrotate does, is made anew. So
+listener, which counts those that are too many. A file that was moved or removed, as logrotate does, is made again. So
 every event is written once and whole, or counted as lost; and no job ever waits for that.
 """
 

@@ -1,6 +1,6 @@
 """One log file on disk: append whole lines, rotate, and keep the folder below its total.
 
-A file is opened for each piece that is appended, so one that was moved or removed is made anew, and ten thousand jobs
+A file is opened for each piece that is appended, so one that was moved or removed is made again, and ten thousand jobs
 need no descriptors. A lock on the folder is held meanwhile: several programs may have the same folder.
 """
 

@@ -82,7 +82,7 @@ class Board:
     # -- what has come
 
     def pass_time(self, now: Moment) -> None:
-        """Set the time. Once a second the order of the table is made anew."""
+        """Set the time. Once a second the order of the table is made again."""
         if int(now.mono) != int(self.now.mono):
             self._shown = None
         self.now = now

@@ -30,7 +30,7 @@ class PastRun(NamedTuple):
     """How long it took."""
     error: str = ""
     start: str = ""
-    """The id of the start of the program that it is from: each start counts its runs anew."""
+    """The id of the start of the program that it is from: each start counts its runs again."""
 
     @property
     def begun(self) -> float:

@@ -91,7 +91,7 @@ def check(asked: Asked, rules: Rules, *, is_open: bool) -> Access | None:
     if access is Access.READ and asked.method not in _READING:
         raise Refusal(403, "read-only", f"cannot use {asked.method} with the read-only token; it may only look")
     if asked.method == "POST" and _media_type(asked) != "application/json":
-        raise Refusal(415, "not-json", "cannot use a body that is no JSON; send Content-Type: application/json")
+        raise Refusal(415, "not-json", "cannot use a body that is not JSON; send Content-Type: application/json")
     return access
 
 

@@ -172,7 +172,7 @@ class Sender:
         return False
 
     def _send_queue(self) -> None:
-        """Send what is queued. The sum may miss what other threads queue meanwhile, so it is made anew at the end."""
+        """Send what is queued. The sum may miss what other threads queue meanwhile, so it is made again at the end."""
         self._send_rest()
         queue = self._queue
         while queue:

@@ -76,7 +76,7 @@ def test_as_json_each_program_has_its_error(
         "socket": "/nowhere.sock",
         "state": "does not answer",
         "error": (
-            f"pid {os.getpid()} does not answer: nothing listens at /nowhere.sock; a program makes its socket anew "
+            f"pid {os.getpid()} does not answer: nothing listens at /nowhere.sock; a program makes its socket again "
             "within 10 s"
         ),
         "jobs": None,

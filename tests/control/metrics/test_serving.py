@@ -250,7 +250,7 @@ def test_a_listener_that_a_task_has_closed_is_made_anew_at_the_same_port(serve: 
 
     assert ask_until_it_is_there(server).endswith(b"ok\n")
     assert server.url == url
-    assert log == ["a task has closed descriptors of the metrics socket; they are made anew, and its clients are lost"]
+    assert log == ["a task has closed descriptors of the metrics socket; they are made again, and its clients are lost"]
 
 
 def ask_until_it_is_there(server: MetricsServer) -> bytes:

@@ -27,7 +27,7 @@ def top(name: str | None, socket: str | None) -> int:
     """Show the jobs of a running program on a full screen, with their log, their timeline and their live stacks.
 
     The key ? lists the keys. Each action is confirmed first. To leave, by q or Ctrl-C, never stops a job: the program
-    runs on. It stays open when the program ends, shows how it has ended, and connects again if it is started anew. The
+    runs on. It stays open when the program ends, shows how it has ended, and connects again if it is started again. The
     order, the filters and the rest of the view are kept for the next time.
 
     \b

@@ -35,7 +35,7 @@ class NotifySocket(NamedTuple):
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
                 sock.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), self.address)
-        except OSError:  # its queue is full, no descriptor is left, or the service manager begins anew
+        except OSError:  # its queue is full, no descriptor is left, or the service manager begins again
             return False
         return True
 

@@ -32,7 +32,7 @@ class MetricsListener:
         self._is_closed = False
         self._file: tuple[int, int] | None = None
         self._own = OwnSocket(self._open())
-        # With port 0 the system has chosen one, and a socket that is made anew has the same.
+        # With port 0 the system has chosen one, and a socket that is made again has the same.
         if not address.path:
             self._address = address._replace(port=self._own.socket.getsockname()[1])
 
@@ -57,7 +57,7 @@ class MetricsListener:
         return self._own.is_ours()
 
     def check(self) -> bool:
-        """Make the socket anew if a task has closed it, and return whether that was so. Raises OSError."""
+        """Make the socket again if a task has closed it, and return whether that was so. Raises OSError."""
         if self._is_closed or self.is_listening:
             return False
         before, self._own = self._own, OwnSocket(self._open())

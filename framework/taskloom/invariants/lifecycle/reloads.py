@@ -1,4 +1,4 @@
-"""I12: a reload restarts the jobs that must run anew, applies other changes to live runs, and leaves the rest alone."""
+"""I12: a reload restarts the jobs whose runs must begin again, applies changes to other runs, and leaves the rest."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from taskloom.text import did_you_mean, duration
 __all__ = ["RESTART", "most_restarts"]
 
 _LARGEST_FACTOR = 100
-# A run must be healthy for this long before its delay begins anew: `core.restart.HEALTHY_SECONDS`, held equal by a
+# A run must be healthy for this long before its delay begins again: `core.restart.HEALTHY_SECONDS`, held equal by a
 # test. The core's module is not imported for it, because most job files have no limit.
 _HEALTHY_SECONDS = 30.0
 # Delays that grow slower than this many steps are cut off there. The bound is then too high and never too low: only a
@@ -110,7 +110,7 @@ def most_restarts(policy: RestartPolicy) -> int:
 
     Counts the delays alone, without jitter, as if each run failed at once. Two restarts are separated by the next
     delay, or by a healthy run and the first delay. `least` is the lowest average cost of a restart if the delays
-    begin anew again and again.
+    begin again and again.
     """
     if policy.limit is None:
         return 0
@@ -136,7 +136,7 @@ def _delays(policy: RestartPolicy) -> tuple[list[float], float]:
     delays: list[float] = []
     least, spent = inf, 0.0
     while len(delays) < _MOST_DELAYS:
-        # All delays so far, then a healthy run and the first delay: the average cost if the delays begin anew here.
+        # All delays so far, then a healthy run and the first delay: the average cost if the delays begin again here.
         least = min(least, (spent + max(_HEALTHY_SECONDS, delay) + first) / (len(delays) + 1))
         longer = min(delay * policy.factor, policy.max_delay)
         if longer > least:
@@ -165,6 +165,6 @@ RESTART = Field(
     "never",
     "When a run that ended is followed by another one: never, on-failure, always, or {when: on-failure, "
     "delay: 0.5s, factor: 2, max_delay: 30s, jitter: 50%, limit: {times: 5, within: 10m}}. The delay grows "
-    "by factor up to max_delay, plus jitter, and begins anew after a healthy run. With more restarts than times "
+    "by factor up to max_delay, plus jitter, and begins again after a healthy run. With more restarts than times "
     "inside the sliding window the job gives up; without limit it never does.",
 )

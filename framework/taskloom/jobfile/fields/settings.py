@@ -122,7 +122,7 @@ SETTINGS: Mapping[str, Field] = {
             "http",
             HTTP,
             "",
-            "Where the program serves its web page and its API: an address such as 127.0.0.1:8080, or a mapping of "
+            "The address of the web page and the API of the program, such as 127.0.0.1:8080, or a mapping of "
             "listen, names (host names by which browsers reach it), cert and key (PEM files for TLS) and insecure "
             "(whether other machines may reach it without TLS). Needs the extra `web`. By default nowhere.",
         ),
@@ -130,7 +130,7 @@ SETTINGS: Mapping[str, Field] = {
             "notify",
             NOTIFY,
             "",
-            "Who is notified of trouble: a list of receivers. Each has a command (a list, which gets JSON on standard "
+            "A list of receivers of notifications. Each has a command (a list, which gets JSON on standard "
             "input) or a webhook (a URL, with a secret that signs), and perhaps on (of what), labels (of which jobs), "
             f"within (the time for a try, default {duration(WITHIN_SECONDS)}) and every (the least time between two "
             f"messages, default {duration(EVERY_SECONDS)}).",

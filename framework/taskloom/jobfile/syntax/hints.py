@@ -88,7 +88,7 @@ def _tag(source: Source, error: ParserError) -> Problem | None:
 
 
 _WORD = re.compile(r"[^\s,\]}]+")
-_SPECIAL = {"|": "a '|' text cannot stand inside [ ] or { }", ">": "a '>' text cannot stand inside [ ] or { }",
+_SPECIAL = {"|": "a '|' text cannot be inside [ ] or { }", ">": "a '>' text cannot be inside [ ] or { }",
             "@": "'@' starts no YAML text", "`": "'`' starts no YAML text", "%": "'%' starts no YAML text",
             "*": "'*' starts an alias", "&": "'&' starts an anchor"}  # fmt: skip
 

@@ -85,7 +85,7 @@ export const jobPath = (job, verb = "") => `/v1/jobs/${encodeURIComponent(job)}$
 // Follow a stream of server-sent events until `signal` aborts. It reconnects by itself, after the last event.
 //
 // `on.event(name, data)` gets each event, `on.state(text)` "open" or "closed", `on.failed(error)` the refusal after which
-// nothing follows. The stream of a program that was started anew begins with a gap whose reason is "restart". A hidden
+// nothing follows. The stream of a program that was started again begins with a gap whose reason is "restart". A hidden
 // tab follows nothing: a browser has six connections for all tabs of a host, and a seventh request would wait for ever.
 export async function follow(path, parameters, on, signal) {
   let last = "", wait = FIRST_WAIT_MS;

@@ -30,7 +30,7 @@ const startOf = (run) => run.start || state.program.start;
 const isSame = (run, chosen) => run.run === chosen.run && startOf(run) === startOf(chosen);
 export const isEarlier = (run) => startOf(run) !== state.program.start;
 
-// The ids of runs count anew with each start.
+// The ids of runs count again with each start.
 export const runLink = (run) => link("job", run.job, "history", run.run, isEarlier(run) ? run.start : "");
 
 export const lateness = (run) => (run.due && run.started ? Math.max(0, secondsBetween(run.due, run.started)) : null);

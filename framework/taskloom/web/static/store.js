@@ -1,5 +1,5 @@
 // All that the page knows of the program: its jobs, its last runs, its coming firings. Filled from the API, kept up to
-// date by the stream of events. The page is drawn anew a few times a second at most, however many events there are.
+// date by the stream of events. The page is drawn again a few times a second at most, however many events there are.
 
 import { ApiError, follow, forgetToken, get } from "./api.js";
 

@@ -10,7 +10,7 @@ __all__ = ["Deadlines", "Key"]
 Key = tuple[str, str]
 """Which deadline, and of which thing; "" if there is only one."""
 
-# A heap keeps the entries of replaced deadlines until they come to its top. It is built anew when most of it is such.
+# A heap keeps the entries of replaced deadlines until they come to its top. It is built again when most of it is such.
 _SMALL_HEAP = 64
 
 
