@@ -60,7 +60,8 @@ def test_a_missing_extra_is_said_with_the_line_that_installs_it(child_env: dict[
 
 
 def test_without_a_program_it_ends_before_anything_is_drawn(child_env: dict[str, str], tmp_path: Path) -> None:
-    found = on_a_terminal(COMMAND, child_env | {"TERM": "xterm"}, tmp_path)
+    # A name, since a program of the user may run on this machine.
+    found = on_a_terminal([*COMMAND, "--name", "no-program-of-a-test"], child_env | {"TERM": "xterm"}, tmp_path)
 
     assert found.code == 4
     assert "cannot find a running program" in " ".join(found.text.split())

@@ -35,6 +35,7 @@ def top(name: str | None, socket: str | None) -> int:
       0    left by q or d
       2    no terminal, textual is not installed, or several programs and none named
       4    no program is reachable, or it does not answer
+      129  the terminal is gone
       130  left by Ctrl-C
 
     \b
@@ -78,9 +79,11 @@ def _show(connection: Connection) -> int:
         del os.environ["NO_COLOR"]
     from taskloom.top.app import TopApp
     from taskloom.top.feed import Feed
+    from taskloom.top.hang_up import end_on_hang_up
     from taskloom.top.remembered import settings_file
 
     is_ascii = not has_symbols(getattr(sys.stdout, "encoding", None) or "utf-8", os.environ.get("TERM", ""))
+    end_on_hang_up(sys.stdin.fileno())
     with Feed(connection) as feed:
         app = TopApp(feed, settings=settings_file(), has_colour=has_styles(sys.stdout), is_ascii=is_ascii)
         code = app.run()
