@@ -143,6 +143,7 @@ def strike_each_line(
                 return
             yield strike
     finally:
+        gc.unfreeze()
         if not was_enabled:
             gc.disable()
     raise AssertionError("more lines than expected")
