@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ FOREIGN_VARIABLES = (
 # The tests start hundreds of programs. Without compiled files each compiles Taskloom again, which takes longer than
 # all else that most of them do.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# No example has a deadline: its time shows how busy the machine is. All else is as hypothesis has it, here and under CI.
+hypothesis.settings.register_profile("taskloom", deadline=None)
+hypothesis.settings.load_profile("taskloom")
 
 
 @pytest.hookimpl(wrapper=True)
