@@ -48,7 +48,7 @@ FOREIGN_VARIABLES = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# No example has a deadline: its time shows how busy the machine is. All else is as hypothesis has it, here and under CI.
+# No example has a deadline: its time shows how busy the machine is. All else is as hypothesis has it, also under CI.
 hypothesis.settings.register_profile("taskloom", deadline=None)
 hypothesis.settings.load_profile("taskloom")
 
