@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import importlib.util
-import itertools
 import os
 import shutil
 import subprocess
@@ -66,34 +65,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
         if "TEST_IS_ALONE" not in os.environ:  # such a test measures a process as a user has it
             gc.freeze()
-
-
-def _collects_backwards(config: pytest.Config) -> bool:
-    """Return whether this worker of xdist imports the test modules in reverse order.
-
-    After a checkout each module is compiled, and its assertions are rewritten, which takes longer than all else of the
-    collection. Two workers that start at both ends find in the second half what the other has written.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    return len(config.args) == 1 and int(worker.removeprefix("gw")) % 2 == 1
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    report = yield
-    if isinstance(collector, pytest.Directory) and _collects_backwards(collector.config):
-        report.result.reverse()
-    return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests into the order that all workers share."""
-    if _collects_backwards(config):
-        modules = [list(group) for _, group in itertools.groupby(items, key=lambda item: item.getparent(pytest.Module))]
-        items[:] = itertools.chain.from_iterable(reversed(modules))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -123,7 +123,7 @@ def test_color_paints_the_head_and_the_caret_alone() -> None:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.builds(
         Problem,

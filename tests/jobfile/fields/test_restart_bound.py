@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
@@ -44,6 +44,7 @@ def test_without_a_limit_the_bound_is_zero() -> None:
     assert most_restarts(RestartPolicy()) == 0
 
 
+@settings(deadline=None)
 @given(
     delay=st.sampled_from([0.1, 0.5, 1.0, 5.0, 30.0]),
     factor=st.sampled_from([1.0, 1.05, 1.5, 2.0, 10.0]),
@@ -68,6 +69,7 @@ def test_a_limit_that_can_be_reached_is_never_refused(
         backoff.record_restart(given, now)
 
 
+@settings(deadline=None)
 @given(
     delay=st.floats(0.01, 60.0),
     factor=st.floats(1.0, 100.0),
