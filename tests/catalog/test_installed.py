@@ -9,6 +9,8 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
+from importlib.metadata import MetadataPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +235,32 @@ def test_a_finder_that_raises_hides_nothing(
     assert catalog.load("good").distribution == "neighbour"
     with pytest.raises(TaskNotFound, match=f"{finder.__name__}: cannot be searched: RuntimeError: no "):
         catalog.load("odd")
+
+
+class FinderOfTheBackport(RaisingFinder):
+    """What importlib_metadata puts beside PathFinder, in place of the method that it takes away."""
+
+    __module__ = "importlib_metadata"
+
+    @classmethod
+    def find_distributions(cls, context: Any) -> Iterator[object]:
+        yield from MetadataPathFinder.find_distributions(context)
+
+
+def test_a_program_that_has_imported_importlib_metadata_finds_all_tasks(
+    packages: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages.add_good()
+    (packages.add("odd", GOOD, odd="good") / "entry_points.txt").write_text("[taskloom.tasks]\nodd odd:good\n")
+    monkeypatch.delattr(PathFinder, "find_distributions")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, FinderOfTheBackport()])
+    catalog = Catalog()
+
+    assert catalog.load("good").distribution == "neighbour"
+    with pytest.raises(TaskNotFound) as caught:
+        catalog.load("odd")
+    assert str(caught.value).count("entry_points.txt:2: expected name = module") == 1
+    assert "cannot be searched" not in str(caught.value)
 
 
 def test_entries_of_the_path_that_are_not_folders_hide_nothing(

@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
-from importlib.metadata import DistributionFinder, EntryPoint
+from importlib.metadata import DistributionFinder, EntryPoint, MetadataPathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +99,8 @@ def _distributions(path: Iterable[object] | None, broken: list[Broken]) -> Itera
     for entry in sys.path if path is None else path:
         if isinstance(entry, str):
             # One by one: the finder of the standard library asks all of them in one generator, which an error ends.
-            searches.append((entry, PathFinder, DistributionFinder.Context(path=[entry])))
+            # Not by PathFinder: the package importlib_metadata, which many others import, takes this method from it.
+            searches.append((entry, MetadataPathFinder, DistributionFinder.Context(path=[entry])))
         else:
             broken.append(
                 Broken(f"{type(entry).__name__} on sys.path", "is ignored: only text is searched for modules")
@@ -107,7 +108,7 @@ def _distributions(path: Iterable[object] | None, broken: list[Broken]) -> Itera
     searches += (
         (getattr(finder, "__name__", type(finder).__name__), finder, DistributionFinder.Context())
         for finder in (sys.meta_path if path is None else ())
-        if finder is not PathFinder and hasattr(finder, "find_distributions")
+        if not _searches_the_path(finder) and hasattr(finder, "find_distributions")
     )
     for place, finder, context in searches:
         try:
@@ -116,6 +117,11 @@ def _distributions(path: Iterable[object] | None, broken: list[Broken]) -> Itera
             raise
         except Exception as error:  # noqa: BLE001 - a finder is code of any package
             broken.append(Broken(place, f"cannot be searched: {error_text(error)}"))
+
+
+def _searches_the_path(finder: Any) -> bool:
+    """Return whether a finder finds no distribution but those on `sys.path`."""
+    return finder is PathFinder or type(finder).__module__ == "importlib_metadata"
 
 
 class _Info:
