@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from importlib import import_module
 from queue import SimpleQueue
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from tests.support import dask_tasks
 
@@ -38,6 +41,20 @@ def spec_of(task: Callable[..., object], run: str, **changed: Any) -> dict[str, 
         "qualname": task.__name__, "params": {}, "values": {}, "label": f"{dask_tasks.__name__}:{task.__name__}",
         "log_levels": {"": 20}, "options": {}, **changed,
     }  # fmt: skip
+
+
+class _Plugin:
+    """A plugin of a worker without Dask."""
+
+
+def _import_drain() -> None:
+    """Import the plugin without Dask, which changes its process for good: its logs, and how distributions are found."""
+    if "distributed" not in sys.modules:
+        without = ModuleType("distributed")
+        without.WorkerPlugin = _Plugin  # type: ignore[attr-defined]
+        with patch.dict(sys.modules, {"distributed": without}):
+            drain = import_module("taskloom.runners.dask.drain")
+        sys.modules[drain.__name__] = drain
 
 
 class FakeWorker:
@@ -164,6 +181,7 @@ class WorkerProgram:
 
     def hello(self) -> dict[str, Any]:
         """Return the hello of the worker."""
+        _import_drain()
         text = to_json({"protocol": 1, "version": __version__, "session": self.session})
         found: dict[str, Any] = json.loads(asyncio.run(on_worker.hello(text, self.worker)))
         return found
