@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from taskloom.jobfile.fields.runner import RUNNER
-from taskloom.runners.dask import attachment, local_cluster
+from taskloom.runners.dask import attachment
 from taskloom.runners.dask.extra import RELEASE
-from taskloom.runners.dask.options import WAIT_SECONDS, DaskOptions
+from taskloom.runners.dask.options import LOCAL_SLOTS, WAIT_SECONDS, DaskOptions
 from taskloom.runners.dask.protocol import agent, assignments, placement
 from taskloom.runners.dask.protocol.messages import Lease
 from taskloom.text import duration
@@ -83,5 +83,5 @@ def test_the_times_of_the_page_are_those_of_the_code() -> None:
     retries = f"every {attachment.FIRST_RETRY_SECONDS:g} to {attachment.LONGEST_RETRY_SECONDS:g} s"
     assert f"the program connects again by itself when it is back, {retries}" in FLAT
     assert f"no answer within {WAIT_SECONDS:g} s" in FLAT
-    assert f"a cluster of two workers, each with {local_cluster.SLOTS} slots" in FLAT
+    assert f"a cluster of two workers, each with {LOCAL_SLOTS} slots" in FLAT
     assert f"One release of Dask, {RELEASE}:" in FLAT

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom.runners.dask.dask_client import DaskClient
 from taskloom.runners.dask.extra import INSTALL
 from taskloom.runners.dask.hello import CannotAttach
+from taskloom.runners.dask.options import LOCAL_SLOTS
 from taskloom.runners.process.worker_command import sent_path
 from taskloom.text import duration, to_json
 
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from taskloom.runners.dask.connection import Listener
     from taskloom.runners.dask.options import Cluster
 
-__all__ = ["SLOTS", "LocalCluster"]
-
-SLOTS = 16
-"""How many runs each worker executes at the same time. They are processes of their own and mostly wait."""
+__all__ = ["LocalCluster"]
 
 _MODULE = "taskloom.runners.dask.local_host"
 _FIELDS = ("tls_ca_file", "tls_client_cert", "tls_client_key", "tls_scheduler_cert", "tls_scheduler_key")
@@ -76,7 +74,7 @@ class LocalCluster(DaskClient):
             raise CannotAttach(f"cannot start {self._cluster.shown}: {error.strerror or error}") from None
         order = {
             "workers": self._cluster.local,
-            "slots": SLOTS,
+            "slots": LOCAL_SLOTS,
             "security": {name: getattr(security, name) for name in (*_FIELDS, *_WORKER_FIELDS)},
         }
         assert host.stdin is not None

@@ -12,6 +12,7 @@ from taskloom.text import plural
 
 __all__ = [
     "CLUSTER_OPTIONS",
+    "LOCAL_SLOTS",
     "PROCESS_OPTIONS",
     "WAIT_SECONDS",
     "Cluster",
@@ -22,6 +23,9 @@ __all__ = [
 
 WAIT_SECONDS = 30.0
 """How long a first run waits for its cluster, by default."""
+
+LOCAL_SLOTS = 16
+"""How many runs each worker of a local cluster executes at a time. They are processes of their own and mostly wait."""
 
 CLUSTER_OPTIONS = ("scheduler", "local", "tls", "insecure", "resources", "workers", "lease", "wait")
 PROCESS_OPTIONS = ("env", "cwd", "nice", "user", "memory_limit")
