@@ -123,9 +123,8 @@ class Acceptor:
         task = loop.create_task(connecting)
         self._beginning[task] = peer
         task.add_done_callback(self._begun)
-        if (
-            self._tls is None
-        ):  # no network is waited for, but `sock_accept` does not let the loop turn while others queue
+        if self._tls is None:
+            # No network is waited for, but `sock_accept` does not let the loop turn while other clients queue.
             await asyncio.wait((task,))
 
     def _begun(self, task: asyncio.Task[Any]) -> None:
