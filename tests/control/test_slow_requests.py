@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -131,6 +132,20 @@ def test_without_another_thread_the_reply_is_made_by_the_server(
             patched.setattr(KeptThread, "start", refuse)
             assert server.request(get(SLOW))[0] == 200
         assert server.request(get(SLOW))[0] == 200
+
+
+def test_the_end_does_not_wait_for_a_thread_that_the_system_has_refused(
+    own_runtime_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(echo, own_runtime_folder, is_slow=is_slow) as server:
+        server.request(get("/first"))
+
+        def refuse(_: Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Thread, "start", refuse)
+            assert server.request(get(SLOW))[0] == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/in-time", 200), ("/late", 503)])

@@ -130,7 +130,7 @@ def test_the_runs_of_the_history_are_asked_for_again_if_it_could_not_be_read() -
 def test_a_program_that_does_not_know_the_history_is_asked_without() -> None:
     def runs(connection: socket.socket, request: h11.Request) -> None:
         if b"history" in request.target:
-            error = {"code": "invalid-query", "message": "cannot find 'history'", "near": []}
+            error = {"code": "unknown-query-field", "message": "cannot find 'history'", "near": []}
             connection.sendall(reply({"error": error}, 400))
         else:
             routes(ANSWERS)(connection, request)

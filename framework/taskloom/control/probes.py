@@ -32,6 +32,8 @@ SCRAPE_SECONDS = 5.0
 HEALTH_SECONDS = 2.0
 # Of 9: a thousand jobs have 2 MB of text, and take 10 ms. More would save little.
 _GZIP_LEVEL = 1
+# A weight by which a client refuses a kind, in each form that RFC 9110 has for it.
+_REFUSED = frozenset({"q=0", "q=0.", "q=0.0", "q=0.00", "q=0.000"})
 
 _PLAIN = {"content-type": "text/plain; charset=utf-8"}
 
@@ -115,7 +117,7 @@ def _takes(request: Request, header: str, kind: str) -> bool:
     for each in request.headers.get(header, "").lower().split(","):
         name, _, rest = each.partition(";")
         if name.strip() == kind:
-            return rest.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+            return not _REFUSED.intersection(rest.replace(" ", "").split(";"))
     return False
 
 

@@ -32,14 +32,18 @@ def runs(state: ApiState, call: Call) -> Answer:
     names = frozenset(choose_jobs(state, call.query["job"])[1]) if call.query["job"] else None
     found = state.runs.read(names, since, count)
     kept = state.runs.complete_since or state.program.since
+    if len(found) >= count:  # perhaps not all that are kept
+        kept = max(kept, min((run.ended for run in found if run.ended is not None), default=kept))
     source = None
     if call.query["history"]:
         source, recorded = _recorded(state, since, count)
         if recorded is not None:
-            found, kept = _merged(state, found, recorded, names, since)
+            found, of_both = _merged(state, found, recorded, names, since)
+            kept = of_both if recorded.is_whole else min(kept, of_both)  # the memory may reach back further
     if len(found) > count:
-        found = found[-count:]
-        kept = max(kept, found[0].queued)
+        latest = sorted(found, key=lambda run: run.ended is None)[-count:]  # those that have not ended stay
+        found = sorted(latest, key=lambda run: run.queued)
+        kept = max(kept, min((run.queued for run in found if run.ended is not None), default=kept))
     shown = [run_data(run, state.program.start) for run in found]
     return Reply(
         200,

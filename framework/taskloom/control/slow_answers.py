@@ -78,7 +78,8 @@ class SlowAnswers:
         """Let the thread end, and wait for it for at most `seconds`. Idempotent; any thread may call it."""
         self._is_over = True
         self._waker.release()
-        self._thread.join(seconds)
+        if self._is_started:
+            self._thread.join(seconds)
 
     def _ensure(self) -> bool:
         """Start the thread, if that is still to be done; return False if the system refuses it."""
@@ -109,7 +110,11 @@ class SlowAnswers:
     def _complete(self, reply: SlowReply, made: Reply) -> None:
         # First, as the server may begin the next one as soon as it is woken; it is woken also if the client has gone.
         self._current = None
-        reply.complete(made)
+        try:
+            reply.complete(made)
+        except BaseException:
+            self._current = reply  # so that it is completed as failed
+            raise
         self._wake()
 
     def _made(self, request: Request) -> Reply:

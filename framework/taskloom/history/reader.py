@@ -138,9 +138,13 @@ class Reader:
         return fold.blocks(most)
 
     def brief_runs(self, wanted: RunFilter, most: int) -> Page:
-        """Return the last runs with what a timeline shows of them; the rest of each entry is empty."""
+        """Return the last runs with what a timeline shows of them; the rest of each entry is empty.
+
+        The page's `older` is 1 if there are more: to count them reads the whole table.
+        """
         selected = self._select(tables.runs, only=_BRIEF).where(*self._conditions(wanted))
-        return self._page(RunEntry.read, selected, self._latest_first(), most)
+        rows = self._rows(selected.order_by(*self._latest_first()).limit(most + 1))
+        return Page(list(map(RunEntry.read, rows[:most]))[::-1], max(0, len(rows) - most))
 
     def last_runs(self, job: str, wanted: RunFilter, most: int) -> list[RunEntry]:
         """Return the last runs of one job that `wanted` lets pass, oldest first."""

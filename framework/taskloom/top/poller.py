@@ -106,7 +106,7 @@ class Poller:
         try:
             found = self._optional("/v1/runs", count=_FIRST_RUNS, history=True)
         except Refused as error:
-            if error.code != "invalid-query":
+            if error.code != "unknown-query-field":
                 raise
             found = self._optional("/v1/runs", count=_FIRST_RUNS)  # an older program does not know `history`
         self._kept = Kept(read_instant(found.text("from")), found.text("history"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 
 import pytest
 from tests.support.action_records import HeldRecord
-from tests.support.asked_api import START, AskedApi, with_jobs
+from tests.support.asked_api import START, AskedApi, until_stopped, with_jobs
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control import run_routes
@@ -74,6 +75,40 @@ def test_a_count_keeps_the_latest_runs_and_says_from_when_on(asked: AskedApi, re
 
     assert [run["run"] for run in reply["runs"]] == ["web#2", "nightly#1"]
     assert reply["from"] == reply["runs"][0]["queued"]
+
+
+def test_a_count_that_the_memory_exceeds_says_from_when_on_its_runs_are_whole(
+    asked: AskedApi, scheduler: WatchedScheduler
+) -> None:
+    scheduler.job("nightly").start()
+    scheduler.wait_for(EventName.ENDED, "nightly")
+    asked.flush_events()
+
+    reply = asked.get("/v1/runs", {"count": "1"})
+
+    assert [run["run"] for run in reply["runs"]] == ["nightly#2"]
+    assert reply["from"] == reply["runs"][0]["ended"]
+
+
+def test_a_count_keeps_the_runs_that_execute(asked: AskedApi, scheduler: WatchedScheduler, record: HeldRecord) -> None:
+    scheduler.add_function("service", until_stopped)
+    scheduler.job("service").start()
+    scheduler.wait_for(EventName.STARTED, "service")
+    asked.flush_events()
+    later = OLD._replace(run="web#2", queued=time() + 3600.0, ended=time() + 3601.0)
+    record.recorded = RecordedRuns([OLD, later], True)
+
+    reply = asked.get("/v1/runs", {"history": "true", "count": "2"})
+    scheduler.finish()
+
+    assert [run["run"] for run in reply["runs"]] == ["service#1", "web#2"]
+
+
+def test_a_part_of_the_history_does_not_hide_how_far_the_memory_reaches(asked: AskedApi, record: HeldRecord) -> None:
+    record.recorded = RecordedRuns([OLD._replace(queued=time() + 3600.0)], False)
+    own = asked.get("/v1/runs")["from"]
+
+    assert asked.get("/v1/runs", {"history": "true"})["from"] == own
 
 
 def test_only_runs_of_the_jobs_that_are_asked_for(asked: AskedApi, record: HeldRecord) -> None:

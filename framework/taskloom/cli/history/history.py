@@ -88,6 +88,8 @@ def history(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError(f"cannot use --failed with {'--actions' if actions else '--starts'}: it is about runs")
     if jobs and starts:
         raise click.UsageError("cannot use JOB with --starts: a start is of the whole program")
+    if until is not None and every is None:
+        raise click.UsageError("cannot use --until without --blocks")
     if every is not None and (output != "json" or failed or actions or starts):
         raise click.UsageError("cannot use --blocks without -o json, or with --failed, --actions or --starts")
     begin = _begin(since)
