@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.support.certificates import write_certificates
@@ -15,6 +19,7 @@ from tests.support.web_client import ACT, PATIENCE_SECONDS, READ, WebClient, ser
 from taskloom import Scheduler
 from taskloom.web import connections
 from taskloom.web.app import WebApp
+from taskloom.web.connections import Acceptor, BoundedProtocol
 from taskloom.web.guard import Rules
 from taskloom.web.listener import HttpListener, Tls
 
@@ -81,16 +86,81 @@ def test_more_streams_than_there_is_room_for_are_refused(client: WebClient) -> N
 def test_a_client_that_sends_no_whole_request_is_dropped(
     client: WebClient, before: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_HEAD_SECONDS", 0.05)
+    if not before:
+        monkeypatch.setattr(connections, "_HEAD_SECONDS", 0.05)
 
     with socket.create_connection(("127.0.0.1", client.port)) as sock:
         if before:
             sock.sendall(before)
             assert sock.recv(100)
+            monkeypatch.setattr(connections, "_HEAD_SECONDS", 0.05)
         with suppress(ConnectionError):
             sock.sendall(sent)
 
         assert is_closed(sock)
+
+
+def test_a_client_that_does_not_read_its_replies_holds_up_no_end() -> None:
+    """A reply that waits for its client does not end when it is cancelled."""
+    app = WebApp(lambda _: pytest.fail("nothing is asked of the program"), Rules(ACT, READ), {"name": "x"})
+    listener = HttpListener("127.0.0.1", 0, app)
+    listener.start(lambda _: None)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", int(listener.url.rstrip("/").rpartition(":")[2])))
+        sock.setblocking(False)
+        connected: set[Any] = listener._server.server_state.connections
+        while not any(each.flow.write_paused for each in list(connected)):
+            select.select([sock], [sock], [], 0.01)
+            with suppress(BlockingIOError):
+                sock.send(WHOLE)
+
+        assert listener.close(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("awaits", ["a request", "its client to read", "nothing"])
+def test_the_one_that_has_waited_longest_for_its_client_makes_room(awaits: str) -> None:
+    closed: list[str] = []
+
+    class Connection(BoundedProtocol):
+        def __init__(self, name: str, since: float, *, is_idle: bool, is_unread: bool) -> None:
+            self.name, self.since = name, since
+            self.cycle = cast("Any", SimpleNamespace(response_complete=is_idle))
+            self.flow = cast("Any", SimpleNamespace(write_paused=is_unread))
+
+        def drop(self) -> None:
+            closed.append(self.name)
+
+    first = Connection("first", 1.0, is_idle=awaits == "a request", is_unread=awaits == "its client to read")
+    others = [
+        Connection("later", 2.0, is_idle=True, is_unread=False),
+        Connection("busy", 0.0, is_idle=False, is_unread=False),
+    ]
+    with socket.socket() as server:
+        Acceptor(server, BoundedProtocol, None, {first, *others})._make_room()  # type: ignore[arg-type]
+
+    assert closed == ["later" if awaits == "nothing" else "first"]
+
+
+def test_a_flood_of_handshakes_takes_no_more_descriptors_than_there_is_room_for() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    async def most_at_once(server: socket.socket) -> int:
+        acceptor = Acceptor(server, asyncio.Protocol, context, set())  # type: ignore[arg-type]
+        running = asyncio.ensure_future(acceptor.run())
+        most = 0
+        for _ in range(400):
+            await asyncio.sleep(0)
+            most = max(most, len(list(acceptor.beginning)))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return most
+
+    with ExitStack() as opened, socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        for _ in range(100):
+            opened.enter_context(socket.create_connection(server.getsockname(), PATIENCE_SECONDS))
+
+        assert asyncio.run(most_at_once(server)) < connections.BUSY_CLIENTS + 8
 
 
 def test_handshakes_that_do_not_end_keep_no_client_out(tmp_path: Path) -> None:

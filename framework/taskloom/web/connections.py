@@ -42,6 +42,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, of which a part may have come already."""
+        self.since = self.loop.time()
         super().on_response_complete()
         if self.conn.trailing_data[0]:
             self._set_timer()
@@ -50,6 +51,11 @@ class BoundedProtocol(H11Protocol):
         """End."""
         self._cancel_timer()
         super().connection_lost(exc)
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether its client has to do something: to send a request, or to read what was sent to it."""
+        return self.is_idle or self.flow.write_paused
 
     @property
     def is_idle(self) -> bool:
@@ -77,7 +83,7 @@ class BoundedProtocol(H11Protocol):
 class Acceptor:
     """Accepts the connections of a socket; `run` does it until it is cancelled.
 
-    If there are many, the one that has waited longest without a request makes room. Used on one event loop.
+    If there are many, the one that has waited longest for its client makes room. Used on one event loop.
     """
 
     def __init__(
@@ -88,13 +94,13 @@ class Acceptor:
         connections: set[Any],
     ) -> None:
         self._sock, self._protocol, self._tls, self._connections = sock, protocol, tls, connections
-        # Their handshakes are not over yet.
-        self._beginning: dict[asyncio.Task[Any], socket.socket] = {}
+        # Their handshakes are not over yet: each socket, and since when.
+        self._beginning: dict[asyncio.Task[Any], tuple[socket.socket, float]] = {}
 
     @property
     def beginning(self) -> Iterator[socket.socket]:
         """The sockets of connections that are no part of `connections` yet."""
-        return iter(list(self._beginning.values()))
+        return iter([peer for peer, _ in list(self._beginning.values())])
 
     async def run(self) -> None:
         """Accept connections."""
@@ -104,10 +110,9 @@ class Acceptor:
             while True:
                 try:
                     peer, _ = await loop.sock_accept(self._sock)
-                except OSError:
+                    await self._take(peer, loop)
+                except (OSError, MemoryError):
                     await asyncio.sleep(_PAUSE_SECONDS)
-                    continue
-                await self._take(peer, loop)
         finally:
             for task in self._beginning:
                 task.cancel()
@@ -121,14 +126,13 @@ class Acceptor:
         limit = None if self._tls is None else _HEAD_SECONDS
         connecting = loop.connect_accepted_socket(self._protocol, peer, ssl=self._tls, ssl_handshake_timeout=limit)
         task = loop.create_task(connecting)
-        self._beginning[task] = peer
+        self._beginning[task] = peer, loop.time()
         task.add_done_callback(self._begun)
-        if self._tls is None:
-            # No network is waited for, but `sock_accept` does not let the loop turn while other clients queue.
-            await asyncio.wait((task,))
+        # `sock_accept` does not let the loop turn while other clients queue; without TLS no network is waited for.
+        await (asyncio.wait((task,)) if self._tls is None else asyncio.sleep(0))
 
     def _begun(self, task: asyncio.Task[Any]) -> None:
-        peer = self._beginning.pop(task)
+        peer, _ = self._beginning.pop(task)
         if task.cancelled():
             peer.close()  # a task that has not begun yet closes nothing
         else:
@@ -139,10 +143,11 @@ class Acceptor:
         return len(self._connections) + sum(not task.cancelling() for task in self._beginning)
 
     def _make_room(self) -> None:
-        beginning = next((task for task in self._beginning if not task.cancelling()), None)
-        if beginning is not None:
-            beginning.cancel()
-            return
-        idle = [each for each in self._connections if isinstance(each, BoundedProtocol) and each.is_idle]
-        if idle:
-            min(idle, key=lambda each: each.since).drop()
+        connected = [each for each in self._connections if isinstance(each, BoundedProtocol)]
+        waiting: list[tuple[float, Callable[[], object]]] = [
+            (each.since, each.drop) for each in connected if each.awaits_client
+        ]
+        waiting += [(since, task.cancel) for task, (_, since) in self._beginning.items() if not task.cancelling()]
+        if waiting:
+            _, end = min(waiting, key=lambda each: each[0])
+            end()

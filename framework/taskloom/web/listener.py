@@ -71,6 +71,9 @@ class _SleepingServer(uvicorn.Server):
         self._accepting.cancel()
         await asyncio.gather(self._accepting, return_exceptions=True)
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.drop()  # a reply that waits for its client to read does not end when it is cancelled
 
     async def main_loop(self) -> None:
         """Wait for `end`."""

@@ -104,18 +104,23 @@ def _make(file: Path, *, replaces: bool) -> None:
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(descriptor, 0o600)  # whatever the umask
-        os.write(descriptor, f"{secrets.token_urlsafe(_BYTES)}\n".encode())
-    finally:
-        os.close(descriptor)
-    try:
+        try:
+            os.fchmod(descriptor, 0o600)  # whatever the umask
+            os.write(descriptor, f"{secrets.token_urlsafe(_BYTES)}\n".encode())
+        finally:
+            os.close(descriptor)
         if replaces:
             part.replace(file)
         else:
-            os.link(part, file)
+            _link(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _link(part: Path, file: Path) -> None:
+    try:
+        os.link(part, file)
     except FileExistsError:
         pass  # another program has made it
     except OSError:  # a file system without links
         part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

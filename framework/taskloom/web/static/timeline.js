@@ -27,7 +27,7 @@ function usePast(range, width) {
   const [past, setPast] = useState({ runs: new Map(), words: "", cutoff: 0 });
   useEffect(() => {
     const controller = new AbortController(), { signal } = controller;
-    keepLoading(range, width, setPast, signal).catch((error) => signal.aborted || setPast((old) => ({ ...old, words: error.message })));
+    keepLoading(range, width, setPast, signal);
     return () => controller.abort();
   }, [range, Math.round(width / 200), state.program.start]);
   return past;
@@ -37,13 +37,18 @@ async function keepLoading(range, width, show, signal) {
   const key = `${state.program.start} ${range}`;
   while (!signal.aborted) {
     let kept = cache.get(key);
-    if (!kept || Date.now() - kept.at > KEPT_MS) {
-      kept = await load(range, width, (found) => show(shownPast(found)), signal);
-      cache.set(key, kept);
-    } else if (!document.hidden) {
-      await follow(kept, signal);
+    try {
+      if (!kept || Date.now() - kept.at > KEPT_MS) {
+        kept = await load(range, width, (found) => show(shownPast(found)), signal);
+        cache.set(key, kept);
+      } else if (!document.hidden) {
+        await follow(kept, signal);
+      }
+      show(shownPast(kept));
+    } catch (error) {
+      if (signal.aborted) return;
+      show((old) => ({ ...old, words: error.message }));   // the next time may be better
     }
-    show(shownPast(kept));
     await new Promise((done) => setTimeout(done, FOLLOW_MS));
   }
 }
@@ -75,9 +80,9 @@ async function load(range, width, show, signal) {
 
 // Add what has ended since the last time.
 async function follow(kept, signal) {
-  const since = new Date(kept.asked - SOON_MS).toISOString();
-  kept.asked = now();
+  const since = new Date(kept.asked - SOON_MS).toISOString(), asked = now();
   const { runs, from } = await get("/v1/runs", { since, count: MOST_RUNS }, signal);
+  kept.asked = asked;
   kept.recent = united(kept.recent, runs);
   if (Date.parse(from) > Date.parse(since)) kept.words = "Some of the last runs are missing: there are more of them than the program keeps.";
 }
