@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_the_message_is_on_standard_input_and_its_id_in_the_environment(tmp_path
         ("echo a >&2; echo no route >&2; exit 1", "exit code 1: no route"),
         ("printf '\\033[31m' >&2; exit 1", "exit code 1: \\x1b[31m"),
         ("kill -SEGV $$", "ended by SIGSEGV"),
+        ("kill -40 $$", "ended by SIGRTMIN+6"),
         ("echo not an error >&2", ""),
         ("exec <&-; exit 0", ""),
     ],
@@ -120,16 +122,27 @@ def test_a_flood_of_standard_output_is_discarded() -> None:
 
 
 def test_a_command_that_leaves_its_process_group_is_killed_all_the_same(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
     script = f"""
 import os, pathlib, time
 os.setpgid(0, os.getpgid(os.getppid()))
-pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))
+pathlib.Path({str(fifo)!r}).write_text(str(os.getpid()))
 time.sleep(1000)
 """
+    transport = CommandTransport([sys.executable, "-c", script])
 
-    assert send(sys.executable, "-c", script, seconds=2.0) == "killed, since it took longer than 2s"
-    assert ends(int(pid.read_text()))
+    def send_for_long() -> None:
+        with suppress(NotSent):
+            transport.send("abc.1", BODY, mono() + 100)
+
+    thread = threading.Thread(target=send_for_long)
+    thread.start()
+    pid = int(fifo.read_text())
+    transport.abort()
+    thread.join()
+
+    assert ends(pid)
 
 
 def test_an_abort_kills_the_command_and_starts_no_other_one(tmp_path: Path) -> None:

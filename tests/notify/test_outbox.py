@@ -86,6 +86,20 @@ def test_a_receiver_can_put_the_next_try_off(retry_after: float, delay: float) -
     assert outbox.due_at() == 1.0 + delay
 
 
+def test_a_receiver_is_left_alone_also_after_a_message_that_is_lost() -> None:
+    outbox, now = Outbox(every=1.0), 0.0
+    outbox.add(notice(), now)
+    is_lost = False
+    while not is_lost:
+        now = outbox.due_at() or now
+        taken(outbox, now)
+        is_lost = outbox.fail(now, is_final=False, retry_after=120.0)
+
+    outbox.add(notice(), now)
+
+    assert outbox.due_at() == now + 120.0
+
+
 def test_a_failure_that_would_repeat_itself_is_not_retried() -> None:
     outbox = Outbox(every=1.0)
     outbox.add(notice(), 0.0)

@@ -239,8 +239,10 @@ class KeepingRunner(ThreadRunner):
     def __init__(self) -> None:
         super().__init__()
         self.retained: SimpleQueue[list[dict[str, Any]]] = SimpleQueue()
+        self.called_on: set[int] = set()
 
     def retain(self, options: Iterable[Mapping[str, Any]]) -> None:
+        self.called_on.add(threading.get_ident())
         self.retained.put([dict(each) for each in options])
 
 
@@ -253,6 +255,8 @@ def test_a_reload_gives_each_runner_the_options_that_are_left() -> None:
 
         scheduler.reload([Job(name="two", task=wait)])
         assert runner.retained.get(timeout=SOON) == []
+    # A signal handler that stops everything must not find the caller inside a lock of the runner.
+    assert threading.get_ident() not in runner.called_on
 
 
 def test_a_reload_is_not_refused_by_what_a_runner_raises_after_it() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from taskloom.clock import mono
 from taskloom.notify.transport import NotSent
+from taskloom.signal_names import signal_name
 from taskloom.text import duration, printable
 
 __all__ = ["CommandTransport"]
@@ -54,7 +55,7 @@ class CommandTransport:
         if not is_over:
             raise NotSent(f"killed, since it took longer than {duration(max(0.0, until - began), is_rounded=True)}")
         if code:
-            how = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+            how = f"exit code {code}" if code > 0 else f"ended by {signal_name(-code)}"
             said = printable(tail.decode(errors="replace").strip().rpartition("\n")[2][-_MOST_ERROR:])
             raise NotSent(f"{how}: {said}" if said else how)
 

@@ -136,6 +136,7 @@ class Outbox:
         if is_last:
             self.lost += current.count
             self._current = None
+            self._next_at = max(self._next_at, now + min(retry_after, MOST_RETRY_AFTER))
         else:
             self._retry_at = now + max(RETRY_SECONDS[current.tries - 1], min(retry_after, MOST_RETRY_AFTER))
         return is_last

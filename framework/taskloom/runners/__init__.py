@@ -13,8 +13,8 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
 - It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
 - If it keeps something for certain options, such as a connection, it may have a method `retain(options)`, which must
-  not block. It is called after each reload with the options of all jobs on the runner: it may release what no job needs
-  once the last run that uses it has ended. A later run with other options is legal.
+  not block. It is called after each reload, on any thread, with the options of all jobs on the runner: it may release
+  what no job needs once the last run that uses it has ended. A later run with other options is legal.
 - It never imports the scheduler.
 
 Rules for a runner whose class has `kills = True`:

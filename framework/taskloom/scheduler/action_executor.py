@@ -172,10 +172,8 @@ class ActionExecutor:
             if retain is None:
                 continue
             options = [spec.runner.options for spec in specs if spec.runner.name == name]
-            if never_blocks(runner):
-                retain(options)
-            else:
-                self.helpers.submit("", [CancelCallback(partial(retain, options), "retain")])
+            # On a helper thread: no signal interrupts it inside a lock, and a reload that was applied does not raise.
+            self.helpers.submit("", [CancelCallback(partial(retain, options), "retain")])
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on, and each Wait if it takes them."""

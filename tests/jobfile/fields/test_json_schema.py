@@ -200,6 +200,7 @@ REFUSED: dict[str, list[Any]] = {
         *("dask", {"dask": None}, {"dask": {}}, {"dask": {"nice": 5}}, {"local": 2}, {"dask": {}, "local": 2}),
         {"dask": {"scheduler": "tcp://localhost:1", "local": 2}},
         {"dask": {"scheduler": "tls://a:1", "insecure": True, "tls": {"ca_file": "a", "cert_file": "b"}}},
+        {"dask": {"scheduler": "tls://a:1", "local": 1, "tls": {"ca_file": "a", "cert_file": "b"}}},
         *({"dask": {"local": 1, name: value}} for name, value in (("insecure", True), ("workers", ["a"]))),
         *({"dask": {"local": 1, "wait": wait}} for wait in (0, "0s", "0.0m")),
         *({"dask": {"local": 1, name: []}} for name in ("tls", "resources", "workers", "lease")),

@@ -37,6 +37,7 @@ WRONG = [
     ("tcp://a b:1", f"cannot use 'tcp://a b:1' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://a:1/", f"cannot use 'tcp://a:1/' as the address of a Dask scheduler{FORMS}", "write tcp://a:1"),
     ("tcp://::1:8786", f"cannot use 'tcp://::1:8786' as the address of a Dask scheduler{FORMS}", "write tcp://[::1]:8786"),
+    ("ucx://::1:8786", f"cannot use 'ucx://::1:8786' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://fe80::1", f"cannot use 'tcp://fe80::1' as the address of a Dask scheduler{FORMS}", "write tcp://[fe80::1]:8786"),
     ("tls:/a:1", f"cannot use 'tls:/a:1' as the address of a Dask scheduler{FORMS}", ""),
     ("tcp://[1.2.3.4]:1", f"cannot use 'tcp://[1.2.3.4]:1' as the address of a Dask scheduler{FORMS}", ""),

@@ -37,6 +37,10 @@ def test_a_cluster_whose_workers_do_not_answer() -> None:
     )
 
 
+def test_a_chosen_worker_that_does_not_answer_is_not_missing() -> None:
+    assert "has no worker yet" in why(HERE._replace(workers=(PLAIN.name,)), PLAIN, usable=set())
+
+
 def test_names_that_no_worker_has() -> None:
     cluster = HERE._replace(workers=("W_1", "edge"))
 

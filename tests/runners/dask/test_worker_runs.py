@@ -21,7 +21,7 @@ from tests.support.dask_program import SHORT, SOON, WHY, FakeWorker, WorkerProgr
 from taskloom import __version__
 from taskloom.core.endings import How
 from taskloom.core.run_reports import RunEnded, RunStarted, RunStartFailed
-from taskloom.runners.dask import child_run, on_worker
+from taskloom.runners.dask import agent_shell, child_run, on_worker
 from taskloom.runners.dask.protocol.messages import Command, CommandKind, Reply
 from taskloom.runners.dask.reports import ProcessSeen, RunReportElsewhere, encode
 from taskloom.runners.gauges import Progress
@@ -275,6 +275,22 @@ def test_a_worker_that_closes_waits_until_its_runs_have_ended_and_were_reported(
     sent = [Reply.from_json(event["reply"]) for _, event in iter_queue(worker.events)]
     assert [entry.kind for reply in sent for entry in reply.entries].count("gone") == 1
     assert verdict.result(SOON) == "ended"
+
+
+def test_a_worker_that_closes_sends_also_what_was_left_for_the_next_request(
+    program: WorkerProgram, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.hello()
+    [plugin] = worker.plugins.values()
+    execution, _ = program.begin(spec_of(tasks.polite, RUN))
+    program.waits(execution)
+    monkeypatch.setattr(agent_shell, "_MOST_PUBLISHED", -1)
+    worker.status = SimpleNamespace(name="closing")
+
+    asyncio.run(plugin.teardown(worker))
+
+    sent = [Reply.from_json(event["reply"]) for _, event in iter_queue(worker.events)]
+    assert [entry.kind for reply in sent for entry in reply.entries].count("gone") == 1
 
 
 def test_a_worker_that_closes_does_not_wait_longer_than_its_operator(

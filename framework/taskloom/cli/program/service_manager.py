@@ -213,8 +213,9 @@ class ServiceManager:
             self._status = status
             lines.append(f"STATUS={status}")
         if lines:
-            if self._outgoing and self._outgoing[-1][0].startswith("STATUS="):
-                self._outgoing.pop()  # it could not be sent, and is out of date
+            last = self._outgoing.pop() if self._outgoing else None
+            if last is not None and not last[0].startswith("STATUS="):
+                self._outgoing.append(last)  # otherwise it could not be sent, and is out of date
             self._outgoing.append(tuple(lines))
 
     def _begin_stop(self, snapshot: Snapshot | None, now: float) -> None:

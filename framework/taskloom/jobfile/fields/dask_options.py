@@ -223,8 +223,8 @@ _OF_EXISTING_CLUSTER = ("tls", "insecure", "resources", "workers")
 _TOGETHER = {
     "type": "object",
     "oneOf": [
-        {"required": ["scheduler"]},
-        {"required": ["local"], "properties": dict.fromkeys(_OF_EXISTING_CLUSTER, False)},
+        {"required": ["scheduler"], "properties": {"local": False}},
+        {"required": ["local"], "properties": dict.fromkeys(("scheduler", *_OF_EXISTING_CLUSTER), False)},
     ],
     "if": {"required": ["scheduler"], "properties": {"scheduler": {"type": "string", "pattern": "^tls://"}}},
     "then": {"required": ["tls"], "properties": {"insecure": {"not": {"const": True}}}},

@@ -103,7 +103,7 @@ def _hint(scheme: str | None, host: str, port: str | None) -> str:
 def _bracketed(written: str) -> str:
     """Return the address with the brackets that its IPv6 host lacks; "" for any other."""
     scheme, _, rest = written.rpartition("://")
-    if "[" in rest:
+    if "[" in rest or scheme not in ("", *_SCHEMES):
         return ""
     host, _, port = rest.rpartition(":")
     # `::1:8786` is an IPv6 address as a whole too. A host that ends like a usual port is rare.

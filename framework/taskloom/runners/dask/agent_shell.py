@@ -189,6 +189,7 @@ class AgentShell:
         now = boottime()
         if isinstance(message, Drain):
             self._drains.append(message)
+            self._publish_at = now  # also what was left for the next request
             self._check_status(now)  # at once: the runs have no time to lose
             return
         if isinstance(message, Call):
@@ -241,7 +242,7 @@ class AgentShell:
 
     def _publish(self, now: float) -> None:
         self._publish_at = inf
-        if self._published_bytes > _MOST_PUBLISHED:
+        if self._published_bytes > _MOST_PUBLISHED and not self._drains:
             return  # the next request takes it
         publication: Reply | None = self._agent.publication(now)
         if publication is None:

@@ -122,7 +122,7 @@ def is_wanted(worker: SeenWorker, hello: Hello | None, cluster: Cluster) -> bool
 def why_none_fits(cluster: Cluster, seen: Sequence[SeenWorker], usable: Container[str]) -> str:
     """Return why no run could begin on the workers that were seen, of which some can be used; "" if one could."""
     known = [each for each in seen if each.address in usable]
-    if not known and cluster.workers and seen:
+    if not known and cluster.workers and seen and not any(is_wanted(each, None, cluster) for each in seen):
         names = sorted({each.name or each.host for each in seen})
         meant = next(filter(None, (near_match(each, names) for each in cluster.workers)), None)
         needed = " or ".join(quoted(each) for each in cluster.workers[:_MOST_NAMED])

@@ -138,7 +138,8 @@ class Attachment:
         until = mono() + timeout
         if not self._thread.join(timeout):
             return False
-        self._logs.close()  # again: an exception may have ended the thread
+        DASK_LOGS.leave(self._log.put)  # again, both: an exception may have ended the thread
+        self._logs.close()
         return self._logs.join(max(0.0, until - mono()))
 
     def leave_behind(self) -> None:

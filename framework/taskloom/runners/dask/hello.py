@@ -154,4 +154,4 @@ def missing_task(task: str, cluster: str, hellos: Iterable[Hello]) -> ErrorInfo:
 def _short_names(tasks: Iterable[str]) -> list[str]:
     """Return the names, sorted, without `taskloom/countdown` if there is `countdown`: both mean the same task."""
     names = set(tasks)
-    return sorted(name for name in names if name.rpartition("/")[2] not in names - {name})
+    return sorted(name for name in names if "/" not in name or name.rpartition("/")[2] not in names)

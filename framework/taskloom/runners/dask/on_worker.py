@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["execute", "execute_on", "hello", "hello_scheduler", "request"]
 
 DRAIN_SECONDS = 8.0
-"""How long a worker that closes waits for its runs. A nanny kills its worker after 10 s, and so do many operators."""
+"""How long a worker that closes waits for its runs. A nanny that gets TERM kills its worker after 8 s."""
 
 # The agents of each worker object of this process by session, and the lock for both.
 _AGENTS: WeakKeyDictionary[Any, dict[str, AgentShell]] = WeakKeyDictionary()
