@@ -170,16 +170,23 @@ def test_an_import_of_ours_that_finds_no_memory_ends_in_words(child_env: dict[st
     assert answer.stderr.count("\n") == 1
 
 
-def test_a_system_error_shows_a_lack_of_memory_only_where_little_is_left(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "lost",
+    [
+        SystemError("error return without exception set"),
+        ImportError("cannot import name 'sha256' from 'hashlib'", name="hashlib", path="/lib/hashlib.py"),
+    ],
+    ids=["in C code of CPython", "in hashlib"],
+)
+def test_a_lost_memory_error_is_recognized_only_where_little_is_left(
+    lost: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """CPython's C code may lose its MemoryError."""
     left = [SHORT_BYTES - 1]
     monkeypatch.setattr(resources, "memory_limits", lambda: [("ulimit -v", 100 + left[0], 100), ("ulimit -d", -1, 0)])
 
-    assert end_of(SystemError("error return without exception set")) == EXIT_CODE
+    assert end_of(lost) == EXIT_CODE
     assert "out of memory" in capfd.readouterr().err
     left[0] = SHORT_BYTES
-    assert end_of(SystemError("error return without exception set")) == BUG_EXIT_CODE
+    assert end_of(lost) == BUG_EXIT_CODE
     left[0] = 0
     assert end_of(ValueError("a bug")) == BUG_EXIT_CODE
