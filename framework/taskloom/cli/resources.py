@@ -59,8 +59,8 @@ _IN_IMPORT_ERROR = {
 SPARE_DESCRIPTORS = 24
 # The modules of a program without plugins, beside the stacks of its threads. Measured: 60 MiB.
 START_BYTES = 80 << 20
-# With less than this left, a SystemError or an ImportError shows a lack of memory: seen from CPython 3.11 with 16 MiB in
-# all. `hashlib` catches what the dynamic linker raises, and then lacks names.
+# With less than this left, a SystemError or an ImportError shows a lack of memory: seen from CPython 3.11 with 16 MiB
+# in all. `hashlib` catches what the dynamic linker raises, and then lacks names.
 SHORT_BYTES = 16 << 20
 # Our own: output, scheduler, two helpers, waiter, two listeners, control, and one for the first job.
 START_THREADS = 9
