@@ -28,10 +28,14 @@ JOBS = [*NAMES[:4]]
 
 
 class Finalizers:
-    """Makes objects in cycles whose finalizers call a handle, and counts the calls."""
+    """Makes objects in cycles whose finalizers call a handle until the monotonic second `end`, and counts the calls.
 
-    def __init__(self, scheduler: WatchedScheduler, seed: int) -> None:
+    One collection may call hundreds of them in a row, which takes minutes on a busy machine. So there is an end.
+    """
+
+    def __init__(self, scheduler: WatchedScheduler, seed: int, end: float) -> None:
         self.scheduler = scheduler
+        self.end = end
         self.random = Random(seed)
         self.called = 0
         self.refused = 0
@@ -45,7 +49,7 @@ class Finalizers:
 
     def call(self) -> None:
         """Give one command, on whatever thread the collector runs."""
-        if getattr(self.busy, "is_set", False):
+        if getattr(self.busy, "is_set", False) or mono() >= self.end:
             return
         self.busy.is_set = True
         try:
@@ -129,7 +133,7 @@ def stress(seed: int, end: float) -> int:
     scheduler = WatchedScheduler(stop_within=5.0)
     scheduler.reload([random_job(name, Random(seed)) for name in JOBS])
     scheduler.start()
-    finalizers = Finalizers(scheduler, seed)
+    finalizers = Finalizers(scheduler, seed, end)
     errors: list[BaseException] = []
 
     def work(caller: int) -> None:
