@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import selectors
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def recipe(folder: Path, ssh_port: int) -> str:
         '["dask.example", "node-1", "node-2"],': f'["127.0.0.1"] * 3, connect_options={login!r},',
         '"port": 8786': '"port": 0, "host": "127.0.0.1", "dashboard": False',
         '"nthreads": 64': '"nthreads": 4, "host": "127.0.0.1", "dashboard": False',
-        "/srv/venv/bin/python": sys.executable,
+        "/srv/venv/bin/python": shlex.quote(sys.executable),  # Dask joins the words of the command
         "/srv/dask/me.pem": str(folder / "cert.pem"),
         "/srv/dask/me.key": str(folder / "key.pem"),
         "/srv/dask/ca.pem": str(folder / "ca.pem"),
