@@ -46,7 +46,7 @@ class _WatchedClient(Client):
     - A future is cancelled when the stream breaks, not when it ends, and an idle program has no future.
     - `close` waits 2 s for a Dask scheduler that hangs, and if it is cancelled then, the client may connect again.
 
-    tests/runners/dask/test_program_local.py checks the names, and tests/runners/dask/cluster what they do; both were
+    tests/runners/dask/test_private_names.py checks the names, and tests/runners/dask/cluster what they do; both were
     tried with the releases 2026.7.0 and 2026.8.0.
     """
 
