@@ -10,15 +10,16 @@ import textwrap
 
 import pytest
 
-from taskloom.cli import resources
+from taskloom.cli import main, resources
 from taskloom.cli.resources import (
     BUG_EXIT_CODE,
     EXIT_CODE,
-    SHORT_BYTES,
+    IMPORT_BYTES,
     OutOfResources,
     advice_for,
     end_of,
     needed,
+    room_to_import,
 )
 from taskloom.core.report import ExitCode
 
@@ -170,6 +171,25 @@ def test_an_import_of_ours_that_finds_no_memory_ends_in_words(child_env: dict[st
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_verb_whose_modules_find_no_memory_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With 9 MiB left, `hashlib` logged 60 lines before the sentence."""
+    left = [IMPORT_BYTES - 1]
+    monkeypatch.setattr(resources, "memory_limits", lambda: [("ulimit -v", -1, 0), ("ulimit -d", 100 + left[0], 100)])
+
+    with pytest.raises(SystemExit) as end:
+        main(["tasks"])
+    left[0] = IMPORT_BYTES
+    room_to_import()
+
+    assert end.value.code == EXIT_CODE
+    said = capfd.readouterr().err
+    assert said.startswith("taskloom: cannot find 16 MiB for the modules of Taskloom: ulimit -d is ")
+    assert said.endswith("; nothing was started\n")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "lost",
     [
@@ -181,12 +201,12 @@ def test_an_import_of_ours_that_finds_no_memory_ends_in_words(child_env: dict[st
 def test_a_lost_memory_error_is_recognized_only_where_little_is_left(
     lost: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    left = [SHORT_BYTES - 1]
+    left = [IMPORT_BYTES - 1]
     monkeypatch.setattr(resources, "memory_limits", lambda: [("ulimit -v", 100 + left[0], 100), ("ulimit -d", -1, 0)])
 
     assert end_of(lost) == EXIT_CODE
     assert "out of memory" in capfd.readouterr().err
-    left[0] = SHORT_BYTES
+    left[0] = IMPORT_BYTES
     assert end_of(lost) == BUG_EXIT_CODE
     left[0] = 0
     assert end_of(ValueError("a bug")) == BUG_EXIT_CODE

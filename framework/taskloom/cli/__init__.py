@@ -56,11 +56,12 @@ def _answer(arguments: list[str]) -> int:
 
         print(f"taskloom {__version__}")  # noqa: T201 - a verb's answer
         return 0
-    from taskloom.cli.resources import end_of
+    from taskloom.cli.resources import OutOfResources, end_of, room_to_import
 
     try:
+        room_to_import()
         from taskloom.cli.entry import call
-    except (ImportError, MemoryError, OSError, SystemError) as error:
+    except (ImportError, MemoryError, OSError, OutOfResources, SystemError) as error:
         return end_of(error)
     return call(arguments)
 

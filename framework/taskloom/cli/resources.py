@@ -21,6 +21,7 @@ __all__ = [
     "memory_limits",
     "needed",
     "room_for_start",
+    "room_to_import",
     "room_to_read",
     "say",
     "say_traceback",
@@ -59,9 +60,9 @@ _IN_IMPORT_ERROR = {
 SPARE_DESCRIPTORS = 24
 # The modules of a program without plugins, beside the stacks of its threads. Measured: 60 MiB.
 START_BYTES = 80 << 20
-# With less than this left, a SystemError or an ImportError shows a lack of memory: seen from CPython 3.11 with 16 MiB
-# in all. `hashlib` catches what the dynamic linker raises, and then lacks names.
-SHORT_BYTES = 16 << 20
+# What the modules of any verb take, as measured. With less than this left, a SystemError or an ImportError shows a lack
+# of memory, and `hashlib` catches what the dynamic linker raises, logs 60 lines, and then lacks names (CPython 3.11).
+IMPORT_BYTES = 16 << 20
 # Our own: output, scheduler, two helpers, waiter, two listeners, control, and one for the first job.
 START_THREADS = 9
 # The stack of a thread if RLIMIT_STACK is unlimited: glibc on x86-64.
@@ -171,7 +172,15 @@ def room_for_start() -> None:
     Without it a start would fail at any place, also in C code that ends the process.
     """
     room_to_read()
-    _check_memory()
+    _check_memory(START_BYTES + START_THREADS * stack_bytes(), "a start")
+
+
+def room_to_import() -> None:
+    """Check that the limits of memory leave room for the modules of a verb. Raises OutOfResources if they do not.
+
+    Without it a package could meet the lack of memory first, and say it in its own words.
+    """
+    _check_memory(IMPORT_BYTES, "the modules of Taskloom")
 
 
 def room_to_read() -> None:
@@ -191,15 +200,14 @@ def room_to_read() -> None:
             os.close(descriptor)
 
 
-def _check_memory() -> None:
+def _check_memory(wanted: int, use: str) -> None:
     import resource
 
-    wanted = START_BYTES + START_THREADS * stack_bytes()
     for name, limit, used in memory_limits():
         if limit != resource.RLIM_INFINITY and limit - used < wanted:
             left = max(0, limit - used) >> 20
             reason = f"{name} is {limit >> 20} MiB and leaves {left} MiB"
-            raise OutOfResources(f"find {wanted >> 20} MiB for a start", reason, _MEMORY)
+            raise OutOfResources(f"find {wanted >> 20} MiB for {use}", reason, _MEMORY)
 
 
 def memory_limits() -> Iterator[tuple[str, int, int]]:
@@ -248,7 +256,7 @@ def _is_lost_memory_error(error: BaseException) -> bool:
     if not isinstance(error, SystemError | ImportError):
         return False
     try:
-        return any(0 <= limit < used + SHORT_BYTES for _, limit, used in memory_limits())
+        return any(0 <= limit < used + IMPORT_BYTES for _, limit, used in memory_limits())
     except Exception:  # noqa: BLE001 - not even this can be read, which shows it as well
         return True
 

@@ -30,9 +30,11 @@ _SAVE_AS_UTF8 = "save the file as UTF-8"
 
 _CONTROL_BYTES = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
 # U+0085, U+2028 and U+2029 are line breaks in YAML 1.1 but not in editors, so they could hide a key after a comment.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_DIRECTIVE = re.compile(r"^%[^\r\n]*", re.MULTILINE)
-_AFTER_RETURN = re.compile(r"(?<=\r)%[^\r\n]*")
+# A '%' line is one problem, with all that is in it: the advice is to remove it. `^` does not match after "\r".
+_NOT_ALLOWED = re.compile(
+    "(?P<directive>(?:^|(?<=\r))%[^\r\n]*)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]",
+    re.MULTILINE,
+)
 
 
 class FileRejected(Exception):
@@ -78,15 +80,16 @@ def _undecodable(body: bytes, start: int, skipped: int, path: str) -> Problem:
 def check_text(source: Source) -> Iterator[Problem]:
     """Yield a problem for each character and each line that is not allowed."""
     text = source.text
+    has_directive = text.startswith("%") or "\n%" in text or "\r%" in text
     # translate() is several times faster than the pattern, and nearly every job file is ASCII.
-    if not text.isascii() or len(text) != len(text.encode().translate(None, _CONTROL_BYTES)):
-        for found in _FORBIDDEN.finditer(text):
-            yield _forbidden(source, found)
-    if text.startswith("%") or "\n%" in text or "\r%" in text:
-        for pattern in (_DIRECTIVE, _AFTER_RETURN):
-            for found in pattern.finditer(text):
-                message = f"cannot use a '%' line: YAML directives such as {found[0][:20]!r} are not allowed here"
-                yield source.problem(found.start(), message, end=found.end(), hint="remove the line")
+    if has_directive or not text.isascii() or len(text) != len(text.encode().translate(None, _CONTROL_BYTES)):
+        for found in _NOT_ALLOWED.finditer(text):
+            yield _directive(source, found) if found["directive"] else _forbidden(source, found)
+
+
+def _directive(source: Source, found: re.Match[str]) -> Problem:
+    message = f"cannot use a '%' line: YAML directives such as {found[0][:20]!r} are not allowed here"
+    return source.problem(found.start(), message, end=found.end(), hint="remove the line")
 
 
 def _forbidden(source: Source, found: re.Match[str]) -> Problem:
