@@ -26,7 +26,8 @@ from taskloom.testing.runner_tasks import wait_until
 pytestmark = pytest.mark.cluster
 
 PATIENCE_SECONDS = 30.0
-SLACK_SECONDS = 2.5
+# What a busy machine may add to a limit.
+SLACK_SECONDS = 5.0
 SOURCE = "from tests.support.cluster_tasks import beat, brief, fail, ignore\n"
 
 
