@@ -20,7 +20,7 @@ import pytest
 from taskloom import Job, Scheduler
 from taskloom.core.model import Outcome
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 SOON = 60.0
 
