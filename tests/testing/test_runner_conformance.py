@@ -228,6 +228,13 @@ class Closing(Bad):
     seen: Sequence[CancelToken] = ()
 
 
+class Impatient(Closing):
+    """Cancel all runs in `retain`, too."""
+
+    def retain(self, _: Any) -> None:
+        self.close()
+
+
 class ClosedOnce(Bad):
     def close(self) -> None:
         if vars(self).setdefault("is_closed", False):
@@ -307,6 +314,7 @@ BAD: list[tuple[str, Callable[[], Runner], str]] = [
         "reported the end 2 times",
     ),
     ("the_runner_may_be_closed_while_a_run_goes_on", Closing, "close has ended the run"),
+    ("what_no_job_needs_is_released_after", Impatient, "retain has ended the run"),
     ("closing_twice_does_no_harm", ClosedOnce, "closed already"),
     ("nothing_is_left_after_the_end", Leaking, "threads are left: left behind"),
     ("nothing_is_left_after_the_end", LeakingDescriptors, "descriptors are left open"),

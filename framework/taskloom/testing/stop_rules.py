@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import threading
+from unittest import SkipTest
 
 from taskloom.core.inputs import RunEnded, RunStarted, RunStartFailed
 from taskloom.core.model import How, Reason, ReasonKind
+from taskloom.runners import RetainsOptions
 from taskloom.sync.cancel_token import CancelToken
 from taskloom.testing import runner_tasks as tasks
 from taskloom.testing.requirement import require
@@ -191,6 +193,23 @@ class StopRules(RunnerRules):
         require(seen is not None and seen[1] == WHY.text, f"close has ended the run, with the reason {seen}")
         require_how(report, How.RETURNED)
         require(has_ended, "join returned False though the last run has ended")
+
+    def test_what_no_job_needs_is_released_after_its_last_run(self) -> None:
+        """By `retain`, if the runner has it: it ends no run, and a later run may have the same options."""
+        with self.bench() as bench:
+            runner = bench.runner
+            if not isinstance(runner, RetainsOptions):
+                raise SkipTest("this runner has no method `retain`")
+            run = bench.started(tasks.wait)
+            runner.retain([])
+            bench.cancel(run)
+            report = bench.ended(run)
+            seen = json.loads(bench.folder.read("reason") or "null")
+            later = bench.ended(bench.start(tasks.note_facts))
+
+        require(seen is not None and seen[1] == WHY.text, f"retain has ended the run, with the reason {seen}")
+        require_how(report, How.RETURNED)
+        require_how(later, How.RETURNED)
 
     def test_closing_twice_does_no_harm(self) -> None:
         runner = self.make_runner()
