@@ -20,7 +20,7 @@ from taskloom.clock import mono
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 _BLOCK = re.compile(r"```text\n(import dask\nfrom distributed import SSHCluster\n.*?)```", re.DOTALL)
 _ADDRESS = re.compile(r"(tls://\S+:\d+): Enter ends it")
 
