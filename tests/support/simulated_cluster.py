@@ -57,7 +57,7 @@ def hello_of(name: str, **changes: Any) -> dict[str, Any]:
     """Return the hello of a worker that can be used, with changes."""
     told = {
         "protocol": PROTOCOL, "version": __version__, "python": "3.11.7", "executable": "/opt/bin/python",
-        "host": f"host-{name}", "pid": 77, "name": name, "slots": 2, "tasks": {"countdown": "plugins 1.0"},
+        "host": f"host-{name}", "pid": 77, "name": name, "slots": 2, "tasks": {"countdown": f"taskloom {__version__}"},
         "problems": [], "elder": [],
     }  # fmt: skip
     return {**told, **changes}

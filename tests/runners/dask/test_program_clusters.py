@@ -158,6 +158,15 @@ def test_a_run_goes_to_a_worker_that_has_its_task(dask: DaskBench) -> None:
     assert dask.cluster.child().worker.name == "w2"
 
 
+def test_another_version_of_a_task_on_a_worker_is_a_warning(dask: DaskBench, caplog: pytest.LogCaptureFixture) -> None:
+    worker(dask, "w1").hello = hello_of("w1", tasks={"countdown": "taskloom 0.0.1"})
+
+    dask.start(task="countdown", reference=INSTALLED)
+
+    text = f"on host-w1: task 'countdown' is of taskloom 0.0.1 there, and of taskloom {__version__} here"
+    assert wait_until(lambda: text in caplog.text, SOON)
+
+
 def test_only_the_workers_that_the_options_name_are_used_and_checked(dask: DaskBench) -> None:
     worker(dask, "w1").hello = hello_of("w1", version="0.0.1")
     dask.begun(workers=["host-w2"])

@@ -34,6 +34,7 @@ from taskloom.runners.dask.protocol.messages import CommandKind
 from taskloom.runners.dask.remote_run import RemoteRun, explained
 from taskloom.runners.dask.run_spec import needed_task, spec_of
 from taskloom.runners.dask.session import Session
+from taskloom.runners.dask.task_versions import TaskVersions
 from taskloom.runners.error_info import describe
 from taskloom.runners.process.log_thread import LogThread
 from taskloom.text import duration
@@ -91,6 +92,7 @@ class Attachment:
         self._logs = LogThread(name="taskloom-dask-logs")
         self._log = ClusterLog(self._logs)
         self._crew = Crew(cluster, self._joined, self._log.warn, sessions)
+        self._versions = TaskVersions(self._log.warn)
         self._thread = ClusterThread(self._struck, DASK_LOGS.pass_on)
         self._logs.start()
         try:
@@ -192,6 +194,7 @@ class Attachment:
             run.conclude(RunEnded(order.run, How.NOT_ENTERED, None, True, callback_ran=False))
         else:
             run.placing()
+            self._versions.need(task, order.job, self._crew.hellos.values())
             session.put(io.PlaceRun(order.run, order.job, task, order.attempt, run.spec))
 
     def _cancel(self, run: RemoteRun) -> None:
@@ -322,6 +325,7 @@ class Attachment:
     def _joined(self, address: str, hello: Hello) -> None:
         if self._session is not None:
             self._session.put(io.WorkerJoined(hello.worker(address)))
+            self._versions.join(hello)
 
     def published(self, address: str, text: str) -> None:
         """Hand an event to the session."""
