@@ -1,0 +1,104 @@
+"""A table of cases as one test: every case is checked, and each that fails is named."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from tests.support.every_case import every_case
+
+
+def test_every_case_is_checked_and_those_that_fail_are_named() -> None:
+    checked = []
+
+    @every_case("number, text", [(1, "a"), (2, "b"), (3, "c")], ids=["one", "two", "three"])
+    def test(number: int, text: str) -> None:
+        checked.append((number, text))
+        assert number == 2, f"{number} is wrong"
+
+    with pytest.raises(ExceptionGroup) as caught:
+        test()
+
+    assert checked == [(1, "a"), (2, "b"), (3, "c")]
+    assert caught.value.message == "2 of 3 cases failed: one; three"
+    assert [str(error).splitlines()[0] for error in caught.value.exceptions] == ["1 is wrong", "3 is wrong"]
+    assert [error.__notes__ for error in caught.value.exceptions] == [["the case: one"], ["the case: three"]]
+
+
+@pytest.mark.parametrize("outcome", [pytest.fail, pytest.skip])
+def test_a_case_that_fails_or_skips_the_test_does_not_hide_the_next(outcome: type) -> None:
+    checked = []
+
+    @every_case("number", [1, 2])
+    def test(number: int) -> None:
+        checked.append(number)
+        outcome("enough")
+
+    with pytest.raises(BaseExceptionGroup, match="2 of 2 cases failed: 1; 2"):
+        test()
+
+    assert checked == [1, 2]
+
+
+def test_a_keyboard_interrupt_ends_the_test_at_once() -> None:
+    checked = []
+
+    @every_case("number", [1, 2])
+    def test(number: int) -> None:
+        checked.append(number)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        test()
+
+    assert checked == [1]
+
+
+def test_two_tables_make_the_product_and_fixtures_and_marks_stay() -> None:
+    checked = []
+
+    @pytest.mark.long
+    @every_case("left", ["a", "b"])
+    @every_case("right", [1, 2])
+    def test(left: str, right: int, fixture: str) -> None:
+        checked.append((left, right, fixture))
+
+    test(fixture="f")
+
+    assert checked == [("a", 1, "f"), ("b", 1, "f"), ("a", 2, "f"), ("b", 2, "f")]
+    assert list(inspect.signature(test).parameters) == ["fixture"]
+    assert [mark.name for mark in test.pytestmark] == ["long"]  # type: ignore[attr-defined]
+
+
+def test_a_case_is_named_by_its_id_its_function_or_its_value_and_a_second_one_by_its_number() -> None:
+    @every_case("value", [pytest.param(1, id="own"), len, "x", 2.5, 2.5])
+    def test(value: object) -> None:
+        raise ValueError(value)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        test()
+
+    assert caught.value.message == "5 of 5 cases failed: own; len; 'x'; 2.5 (case 4); 2.5 (case 5)"
+
+
+def test_the_names_may_come_from_a_function() -> None:
+    @every_case("value, other", [(1, 2)], ids=lambda value: f"<{value}>" if value == 1 else None)
+    def test(value: int, other: int) -> None:
+        raise ValueError(value, other)
+
+    with pytest.raises(ExceptionGroup, match="cases failed: <1>-2"):
+        test()
+
+
+def test_wrong_tables_are_refused() -> None:
+    def test(number: int) -> None:
+        """Is never called."""
+
+    with pytest.raises(TypeError, match="cannot check every case of number: there is no case"):
+        every_case("number", [])
+    with pytest.raises(TypeError, match="cannot mark a case, such as .*; use pytest.mark.parametrize"):
+        every_case("number", [pytest.param(1, marks=pytest.mark.long)])
+    with pytest.raises(TypeError, match="cannot give nmuber to test: it has no such parameter"):
+        every_case("nmuber", [1])(test)
+    with pytest.raises(ValueError, match="zip"):
+        every_case("number", [1, 2], ids=["one"])
