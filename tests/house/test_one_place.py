@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 
 FRAMEWORK = Path(__file__).resolve().parents[2] / "framework"
 HOME = FRAMEWORK / "taskloom" / "text.py"
@@ -83,7 +84,7 @@ def test_the_place_itself_has_each_of_them() -> None:
     assert {found for _, found in copies(HOME.read_text(encoding="utf-8"))} == {PLURAL, SUGGESTION, COLUMNS, SECONDS}
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("source", "copy"),
     [
         ("f\"{n} job{'' if n == 1 else 's'}\"", PLURAL),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,10 +18,18 @@ Test = Callable[..., None]
 FAILURES = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 
 
+LONGEST_NAME = 200  # characters; some values are long texts
+
+
 @dataclass(frozen=True)
 class _Case:
-    name: str
+    """The arguments of a case, and what makes its name: only a failure shows it, and some values have a bad `repr`."""
+
     arguments: dict[str, Any]
+    names: tuple[Callable[[], str], ...] = ()
+
+    def __str__(self) -> str:
+        return "-".join(name() for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def every_case(
         raise TypeError(f"cannot check every case of {', '.join(split)}: there is no case")
 
     def decorate(test: Test) -> Test:
-        inner = getattr(test, "table_of_cases", None) or _Table(test, [_Case("", {})])
+        inner = getattr(test, "table_of_cases", None) or _Table(test, [_Case({})])
         table = _Table(inner.test, [_joined(*pair) for pair in itertools.product(inner.cases, cases)])
         given = set(table.cases[0].arguments)
         signature = inspect.signature(table.test)
@@ -75,46 +83,45 @@ def every_case(
 
 def _check(table: _Table, fixtures: dict[str, Any]) -> None:
     failed: dict[str, BaseException] = {}
-    for case in table.cases:
+    for number, case in enumerate(table.cases, start=1):
         try:
             table.test(**fixtures, **case.arguments)
         except FAILURES as error:
-            error.add_note(f"the case: {case.name}")
-            failed[case.name] = error
+            name = f"{number}. {case}"
+            error.add_note(f"the case: {name}")
+            failed[name] = error
     if failed:
         message = f"{len(failed)} of {len(table.cases)} cases failed: {'; '.join(failed)}"
         raise BaseExceptionGroup(message, list(failed.values()))
 
 
 def _joined(first: _Case, second: _Case) -> _Case:
-    return _Case("-".join(filter(None, (first.name, second.name))), first.arguments | second.arguments)
+    return _Case(first.arguments | second.arguments, first.names + second.names)
 
 
 def _cases(
     names: list[str], values: list[Any], ids: Iterable[object] | Callable[[Any], object] | None
 ) -> Sequence[_Case]:
     given = [None] * len(values) if ids is None or callable(ids) else list(ids)
-    cases = []
-    for value, own in zip(values, given, strict=True):
-        is_param = isinstance(value, type(pytest.param()))
-        if is_param and value.marks:
-            raise TypeError(f"cannot mark a case, such as {value!r}; use pytest.mark.parametrize")
-        row = tuple(value.values) if is_param else (value,) if len(names) == 1 else tuple(value)
-        named = value.id if is_param and value.id is not None else own
-        name = "-".join(_name(each, ids) for each in row) if named is None else str(named)
-        cases.append(_Case(name, dict(zip(names, row, strict=True))))
-    return _unique(cases)
+    return [_case(names, value, ids if callable(ids) else None, own) for value, own in zip(values, given, strict=True)]
 
 
-def _name(value: object, ids: object) -> str:
-    own = ids(value) if callable(ids) else None
-    return str(own) if own is not None else getattr(value, "__name__", None) or repr(value)
+def _case(names: list[str], value: Any, name_of: Callable[[Any], object] | None, own: object) -> _Case:
+    is_param = isinstance(value, type(pytest.param()))
+    if is_param and value.marks:
+        raise TypeError(f"cannot mark a case, such as {value!r}; use pytest.mark.parametrize")
+    row = tuple(value.values) if is_param else (value,) if len(names) == 1 else tuple(value)
+    named = value.id if is_param and value.id is not None else own
+    made = [partial(_name, each, name_of) for each in row] if named is None else [partial(str, named)]
+    return _Case(dict(zip(names, row, strict=True)), tuple(made))
 
 
-def _unique(cases: Sequence[_Case]) -> Sequence[_Case]:
-    """Return the cases, each with a name of its own: those that share a name also get a number."""
-    counts = Counter(case.name for case in cases)
-    return [
-        case if counts[case.name] == 1 else _Case(f"{case.name} (case {number})", case.arguments)
-        for number, case in enumerate(cases, start=1)
-    ]
+def _name(value: object, name_of: Callable[[Any], object] | None) -> str:
+    own = None if name_of is None else name_of(value)
+    if own is not None:
+        return str(own)
+    try:
+        name = getattr(value, "__name__", None) or repr(value)
+    except BaseException as error:  # noqa: BLE001 - some cases are objects that raise
+        return f"a {type(value).__name__} whose name is {type(error).__name__}"
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."

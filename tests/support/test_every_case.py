@@ -20,9 +20,9 @@ def test_every_case_is_checked_and_those_that_fail_are_named() -> None:
         test()
 
     assert checked == [(1, "a"), (2, "b"), (3, "c")]
-    assert caught.value.message == "2 of 3 cases failed: one; three"
+    assert caught.value.message == "2 of 3 cases failed: 1. one; 3. three"
     assert [str(error).splitlines()[0] for error in caught.value.exceptions] == ["1 is wrong", "3 is wrong"]
-    assert [error.__notes__ for error in caught.value.exceptions] == [["the case: one"], ["the case: three"]]
+    assert [error.__notes__ for error in caught.value.exceptions] == [["the case: 1. one"], ["the case: 3. three"]]
 
 
 @pytest.mark.parametrize("outcome", [pytest.fail, pytest.skip])
@@ -34,7 +34,7 @@ def test_a_case_that_fails_or_skips_the_test_does_not_hide_the_next(outcome: typ
         checked.append(number)
         outcome("enough")
 
-    with pytest.raises(BaseExceptionGroup, match="2 of 2 cases failed: 1; 2"):
+    with pytest.raises(BaseExceptionGroup, match=r"2 of 2 cases failed: 1\. 1; 2\. 2"):
         test()
 
     assert checked == [1, 2]
@@ -70,15 +70,23 @@ def test_two_tables_make_the_product_and_fixtures_and_marks_stay() -> None:
     assert [mark.name for mark in test.pytestmark] == ["long"]  # type: ignore[attr-defined]
 
 
-def test_a_case_is_named_by_its_id_its_function_or_its_value_and_a_second_one_by_its_number() -> None:
-    @every_case("value", [pytest.param(1, id="own"), len, "x", 2.5, 2.5])
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise SystemExit(4)
+
+
+def test_a_case_is_named_by_its_number_and_its_id_its_function_or_its_value() -> None:
+    @every_case("value", [pytest.param(1, id="own"), len, "x", 2.5, 2.5, Unspeakable(), "y" * 1000])
     def test(value: object) -> None:
-        raise ValueError(value)
+        raise ValueError
 
     with pytest.raises(ExceptionGroup) as caught:
         test()
 
-    assert caught.value.message == "5 of 5 cases failed: own; len; 'x'; 2.5 (case 4); 2.5 (case 5)"
+    assert caught.value.message == (
+        "7 of 7 cases failed: 1. own; 2. len; 3. 'x'; 4. 2.5; 5. 2.5; "
+        f"6. a Unspeakable whose name is SystemExit; 7. '{'y' * 199}..."
+    )
 
 
 def test_the_names_may_come_from_a_function() -> None:
@@ -86,7 +94,7 @@ def test_the_names_may_come_from_a_function() -> None:
     def test(value: int, other: int) -> None:
         raise ValueError(value, other)
 
-    with pytest.raises(ExceptionGroup, match="cases failed: <1>-2"):
+    with pytest.raises(ExceptionGroup, match=r"cases failed: 1\. <1>-2"):
         test()
 
 
@@ -96,7 +104,7 @@ def test_wrong_tables_are_refused() -> None:
 
     with pytest.raises(TypeError, match="cannot check every case of number: there is no case"):
         every_case("number", [])
-    with pytest.raises(TypeError, match="cannot mark a case, such as .*; use pytest.mark.parametrize"):
+    with pytest.raises(TypeError, match=r"cannot mark a case, such as .*; use pytest\.mark\.parametrize"):
         every_case("number", [pytest.param(1, marks=pytest.mark.long)])
     with pytest.raises(TypeError, match="cannot give nmuber to test: it has no such parameter"):
         every_case("nmuber", [1])(test)
