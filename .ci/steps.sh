@@ -9,7 +9,7 @@
 # tests, a process of pytest that crashed (as it does at the timeout of a test), an error of the collection, a step that
 # took too long, or no list of what failed.
 
-MOST_UNSTABLE=5
+MOST_UNSTABLE=8
 TRIES=3
 
 skipped=()

@@ -13,6 +13,7 @@ __all__ = [
     "MASK",
     "SECRET_NAME",
     "FieldError",
+    "MachineError",
     "Place",
     "Problem",
     "Related",
@@ -121,6 +122,12 @@ class FieldError(NamedTuple):
     message: str
     hint: str = ""
     at_key: bool = False
+
+
+class MachineError(FieldError):
+    """An error whose value is right, and which this machine has for each job with this value: no job is at fault."""
+
+    __slots__ = ()
 
 
 def quoted(value: object) -> str:

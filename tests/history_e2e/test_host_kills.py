@@ -135,9 +135,11 @@ def test_hosts_that_are_killed_lose_nothing_that_was_promised(
     orphans: set[tuple[str, str]] = set()
     alive: set[tuple[str, str]] = set()
     lost: dict[tuple[str, str], Row] = {}
+    acting = 0  # hosts that were killed after an acknowledged action
 
     for number in range(1, cycles + 1):
         since = "start" if chosen.random() < 0.3 else "first"
+        acting += since == "first"
         hosts.kill_one(since, chosen.uniform(0, 0.4))
         alive = {(row["start"], row["run"]) for row in stored.query(ALIVE)}
         now = lost_rows(stored)
@@ -150,7 +152,7 @@ def test_hosts_that_are_killed_lose_nothing_that_was_promised(
             hosts.check_all()
 
     hosts.check_all()
-    assert len(hosts.actions) > cycles // 2
+    assert len(hosts.actions) >= acting > 0
     # The last host's runs are not marked yet.
     assert orphans - lost.keys() == alive
     record_property(

@@ -98,11 +98,11 @@ def test_last(last):
 
 
 @pytest.mark.long
-def test_five_of_them_are_few(check: Check) -> None:
-    answer = check("@pytest.mark.parametrize('number', range(5))\ndef test_once(number): assert turn > 1\n")
+def test_eight_of_them_are_few(check: Check) -> None:
+    answer = check("@pytest.mark.parametrize('number', range(8))\ndef test_once(number): assert turn > 1\n")
 
     assert answer.returncode == 0
-    assert answer.stdout.splitlines()[-1] == "all checks passed, but UNSTABLE: 5 (named above)"
+    assert answer.stdout.splitlines()[-1] == "all checks passed, but UNSTABLE: 8 (named above)"
 
 
 @pytest.mark.long
@@ -114,7 +114,7 @@ def test_five_of_them_are_few(check: Check) -> None:
         pytest.param(ONCE + "def test_always(): assert not turn\n", "", 2, id="one of two"),
         pytest.param("def test_skips():\n    assert turn > 1\n    pytest.skip('now')\n", "", 2, id="skipped"),
         pytest.param(
-            "@pytest.mark.parametrize('number', range(6))\ndef test_once(number): assert turn > 1\n", "", 1, id="six"
+            "@pytest.mark.parametrize('number', range(9))\ndef test_once(number): assert turn > 1\n", "", 1, id="nine"
         ),
         pytest.param(ONCE, "-p no:cacheprovider -o addopts=-n0", 0, id="no cache"),
         pytest.param(ONCE, "--no-such-option", 0, id="usage"),

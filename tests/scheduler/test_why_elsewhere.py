@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from tests.support.hand_driven_core import HandDrivenCore
@@ -14,6 +15,8 @@ from tests.support.why_scenes import why
 from taskloom.core.model import CLUSTER, RunnerSpec
 from taskloom.core.policies import Overlap, RestartPolicy, RestartWhen, Schedule
 from taskloom.core.why import gather
+from taskloom.core.why_facts import ProcessFacts
+from taskloom.scheduler.why_text import explain
 from taskloom.testing import make_job
 from taskloom.testing.clock import VirtualClock
 
@@ -73,6 +76,35 @@ def test_a_run_has_its_host_its_worker_and_its_process() -> None:
         "train is running and ready: run train#1 began 20s ago, at 00:00:00. It runs on node1 (worker w1, process 7). "
         f"{STOP}"
     )
+
+
+def told_with_its_processes(stage: HandDrivenCore, **values: Any) -> str:
+    """Return the answer once the worker has reported the processes of the run."""
+    found = ProcessFacts(**{"pid": 7, "processes": 1, "memory": 38 << 20, "cpu": 61.0, "state": "sleeping", **values})
+    return explain(replace(gather(stage.lifecycle, "train", stage.clock.now()), processes={"train#1": found}))
+
+
+def test_its_processes_are_told_with_its_host_and_only_once() -> None:
+    assert told_with_its_processes(executing(), processes=3) == (
+        "train is running and ready: run train#1 began 20s ago, at 00:00:00. It runs on node1 (worker w1, process 7 "
+        f"and 2 more), with 38 MiB of memory, and 1m1s of processor time so far. {STOP}"
+    )
+
+
+def test_what_an_unreachable_run_uses_is_from_before_and_says_so() -> None:
+    stage = executing()
+    stage.unreachable("train#1", seconds=5)
+
+    assert (
+        "It runs on node1 (worker w1, process 7), with 38 MiB of memory, and 1m1s of processor time when last heard "
+        "of. Its runner waits for its worker, and takes it as lost if nothing is heard for too long. "
+    ) in told_with_its_processes(stage)
+
+
+def test_a_process_elsewhere_that_a_signal_has_stopped_is_named_with_the_way_out() -> None:
+    answer = told_with_its_processes(executing(), state="stopped")
+
+    assert "That process is stopped by a signal: `taskloom signal train CONT` lets it go on." in answer
 
 
 def test_an_unreachable_run_may_still_be_executing_and_it_says_what_happens_next() -> None:

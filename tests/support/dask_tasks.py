@@ -42,6 +42,12 @@ def chatty(ctx: Any) -> None:
     ctx.wait()
 
 
+def burst(ctx: Any) -> None:
+    """Log a thousand lines as fast as it can."""
+    for number in range(1000):
+        ctx.log.info("number %d", number)
+
+
 def bad(ctx: Any) -> None:
     """Fail."""
     raise ValueError("boom")

@@ -17,6 +17,7 @@ from taskloom.jobfile.fields.spec import JobErrors
 from taskloom.jobfile.file_settings import KEY as SETTINGS_KEY
 from taskloom.jobfile.file_settings import FileSetting, FileSettings
 from taskloom.jobfile.job_spec import job_spec, read_defaults
+from taskloom.jobfile.repeated_errors import RepeatedErrors
 from taskloom.jobfile.secret_frames import WrittenJob, mask_by_name, mask_secret_params
 from taskloom.jobfile.secret_values import secrets_of, without_values
 from taskloom.jobfile.syntax.document import LIMITS
@@ -40,7 +41,6 @@ AnyPath = str | os.PathLike[str]
 
 # Their legal values depend on the runner of the job: one default may fit some jobs of a file and not others.
 _DIFFERENT_BY_JOB = ("join", "runner")
-_OPTIONS_OF_PROCESSES = (("runner", "process"), ("runner", "dask"))
 
 
 class CheckResult(NamedTuple):
@@ -144,7 +144,7 @@ class _Checker:
         self._jobs: list[DeclaredJob] = []
         self._written: list[WrittenJob] = []
         self._names: dict[str, Place] = {}
-        self._said_of_defaults: set[tuple[Place, str]] = set()
+        self._repeated = RepeatedErrors()
         # The places of variables that could not be replaced, by path and line.
         self._unset: dict[tuple[str, int], list[Place]] = {}
 
@@ -161,6 +161,7 @@ class _Checker:
         from taskloom.jobfile.checks.warnings import warnings_in_all_jobs, warnings_of_each_job
         from taskloom.jobfile.checks.worst_stop import worst_stop
 
+        self._problems += self._repeated.problems()
         # Few programs have dependencies, and the others do not pay for the import.
         if any("after" in job.written for job in self._jobs):
             from taskloom.jobfile.checks.dependencies import errors_in_dependencies
@@ -314,22 +315,11 @@ class _Checker:
             problems = problems_of(document, ("jobs", name), written, error.errors)
             for problem, each in zip(problems, error.errors, strict=True):
                 related = _set_in_defaults(document, written, defaults, each)
-                if not self._is_repeated(related, each):
-                    yield problem._replace(related=(*problem.related, *related))
+                problem = problem._replace(related=(*problem.related, *related))
+                if not self._repeated.takes(problem, each, related):
+                    yield problem
         if first is place:
             self._jobs.append(DeclaredJob(name, document, written, defaults, spec))
-
-    def _is_repeated(self, related: tuple[Related, ...], error: FieldError) -> bool:
-        """Return whether an earlier job has the same error because of the same option of a runner in `defaults:`.
-
-        These options are files and users of this machine: one that is missing would be an error of a thousand jobs.
-        """
-        if not related or error.loc[:2] not in _OPTIONS_OF_PROCESSES:
-            return False
-        key = related[0].place, error.message
-        is_known = key in self._said_of_defaults
-        self._said_of_defaults.add(key)
-        return is_known
 
 
 def _set_in_defaults(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taskloom.core.model import JobState
-from taskloom.core.why_facts import JobFacts, RunFacts, RunNumbers, WhyFacts
+from taskloom.core.why_facts import JobFacts, ProcessFacts, RunFacts, RunNumbers, WhyFacts
 from taskloom.scheduler.why_words import Clock
 from taskloom.text import duration, printable, rough, size
 
@@ -56,21 +56,18 @@ class RunText:
             yield f"The history could not record its firing at {at}, so after a crash it may run again"
 
     def process(self, run: RunFacts) -> Iterator[str]:
-        """Yield in which process the run is; nothing about a thread."""
-        found, runner = self._facts.processes.get(run.id), self._job.spec.runner.name
-        where = run.whereabouts
+        """Yield in which process the run is, on which host, and what it uses; nothing about a thread."""
+        found, where = self._facts.processes.get(run.id), run.whereabouts
         if where is not None:
-            process = f", process {where.pid}" if where.pid else ""
             on = "was executing" if run.outcome is not None else "runs" if run.started_ago is not None else "is placed"
-            yield printable(f"It {on} on {where.host} (worker {where.worker}{process})")
+            process = f", {_process(found, where.pid)}" if found is not None or where.pid else ""
+            used = _used(found, "so far" if run.unreachable_ago is None else "when last heard of")
+            yield printable(f"It {on} on {where.host} (worker {where.worker}{process}){used}")
+        elif found is not None:
+            yield f"It runs in {_process(found)} (runner: {self._job.spec.runner.name}){_used(found)}"
         if run.unreachable_ago is not None:
             yield "Its runner waits for its worker, and takes it as lost if nothing is heard for too long"
-        if found is None:
-            return
-        more = f" and {found.processes - 1:,} more" if found.processes > 1 else ""
-        used = f"{size(found.memory)} of memory, and {rough(found.cpu)} of processor time so far"
-        yield f"It runs in process {found.pid}{more} (runner: {runner}), with {used}"
-        if found.state == "stopped":
+        if found is not None and found.state == "stopped":
             yield f"That process is stopped by a signal: `taskloom signal {self._job.name} CONT` lets it go on"
 
     def polls(self, run: RunFacts, numbers: RunNumbers | None) -> Iterator[str]:
@@ -92,3 +89,17 @@ class RunText:
             else:  # it is counted from the start if there was no poll
                 yield "It has not polled since it began"
         yield from self.place(self._job)
+
+
+def _process(found: ProcessFacts | None, pid: int = 0) -> str:
+    """Return the main process of a run, and how many more there are. `pid`: what is known of it otherwise."""
+    if found is None:
+        return f"process {pid}"
+    return f"process {found.pid}{f' and {found.processes - 1:,} more' if found.processes > 1 else ''}"
+
+
+def _used(found: ProcessFacts | None, until: str = "so far") -> str:
+    """Return what the processes of a run have used `until` then; "" if that is unknown."""
+    if found is None:
+        return ""
+    return f", with {size(found.memory)} of memory, and {rough(found.cpu)} of processor time {until}"

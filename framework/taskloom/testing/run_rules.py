@@ -13,7 +13,7 @@ from taskloom.sync.latch import Latch
 from taskloom.testing import runner_tasks as tasks
 from taskloom.testing.requirement import require
 from taskloom.testing.runner_bench import JOB, RunnerBench, RunnerRules, caught_log
-from taskloom.testing.runner_tasks import ENTERED, MANY, RELEASE
+from taskloom.testing.runner_tasks import ENTERED, LINES_AT_ONCE, MANY, RELEASE
 
 __all__ = ["RunRules"]
 
@@ -119,13 +119,18 @@ class RunRules(RunnerRules):
     def test_everything_that_a_task_logs_arrives_in_order(self) -> None:
         with caught_log() as records, self.bench() as bench:
             run = bench.start(tasks.log)
+            for count in range(LINES_AT_ONCE, MANY, LINES_AT_ONCE):
+                bench.await_true(lambda: len(records) >= count + 4, f"{count + 4} log records arrive")  # noqa: B023
+                bench.folder.write(f"{count} lines")
             bench.ended(run)
             bench.await_true(lambda: len(records) >= MANY + 4, f"{MANY + 4} log records arrive")
 
         texts = [record.getMessage() for record in records]
         wanted = ["first, 100%", "line\nbreak", "with a traceback", "ünï cödé \udc80"]
-        require(texts[:4] == wanted, f"logged {texts[:4]} instead of {wanted}")
-        require(texts[4:] == [f"number {number}" for number in range(MANY)], "log lines came in another order")
+        wanted += [f"number {number}" for number in range(MANY)]
+        odd = next((pair for pair in zip(texts, wanted, strict=False) if len(set(pair)) > 1), None)
+        require(odd is None, f"logged {odd and odd[0]!r} instead of {odd and odd[1]!r}")
+        require(len(texts) == len(wanted), f"logged {texts[len(wanted) :]} at the end, which the task did not")
         levels = [record.levelno for record in records[:4]]
         require(
             levels == [logging.DEBUG, logging.INFO, logging.ERROR, logging.WARNING], f"the levels of them were {levels}"

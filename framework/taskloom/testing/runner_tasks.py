@@ -34,6 +34,8 @@ RELEASE = "release"
 NEW_POLL_INTERVAL = 7.0
 """Seconds; what `await_poll_interval` waits for."""
 MANY = 1000
+LINES_AT_ONCE = 250
+"""Log lines that a task writes without a pause. A runner that reads them elsewhere may drop what comes too fast."""
 BIG = 3 * 1024 * 1024
 """Characters of a text that is larger than any message of a sensible protocol."""
 
@@ -190,8 +192,9 @@ def report(ctx: Context, folder: str) -> None:
     ctx.progress(4, 4, "files")
 
 
-def log(ctx: Context) -> None:
-    """Log at several levels, the last line just before the end."""
+def log(ctx: Context, folder: str) -> None:
+    """Log at several levels, the last line just before the end. Wait at times for the file with the number of lines."""
+    shared = RunFolder(folder)
     ctx.log.debug("first, %d%%", 100)
     ctx.log.info("line\nbreak")
     try:
@@ -200,6 +203,8 @@ def log(ctx: Context) -> None:
         ctx.log.exception("with a traceback")
     ctx.log.warning("ünï cödé \udc80")
     for number in range(MANY):
+        if number and number % LINES_AT_ONCE == 0:
+            shared.await_file(f"{number} lines")
         ctx.log.info("number %d", number)
 
 
@@ -359,10 +364,21 @@ def start_children(ctx: Context, folder: str) -> None:
     shared.await_file(RELEASE)
 
 
+# Linux stops a process some time after the signal was sent, and says when it has. Elsewhere there is no such file.
+_STOP = """
+kill -STOP "$1" || exit
+until [ ! -r "/proc/$1/stat" ] || grep -q ") T " "/proc/$1/stat"; do :; done
+echo "$1" >"$2" && mv "$2" "$3"
+"""
+
+
 def stop_itself(ctx: Context, folder: str) -> None:
-    """Stop its own process, which then executes nothing any more."""
-    RunFolder(folder).write(ENTERED, str(os.getpid()))
-    os.kill(os.getpid(), signal.SIGSTOP)
+    """Stop its own process, which then executes nothing any more. Only then a child writes that it was entered."""
+    import subprocess
+
+    path = RunFolder(folder).path
+    names = str(path / f".{ENTERED}"), str(path / ENTERED)
+    subprocess.run(["sh", "-c", _STOP, "sh", str(os.getpid()), *names], check=True)
 
 
 def die(ctx: Context, number: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from contextlib import nullcontext
 from queue import SimpleQueue
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from tests.support.dask_tasks import brief
 from taskloom.clock import boottime, mono
 from taskloom.runners.dask import on_worker
 from taskloom.runners.dask.agent_shell import AgentShell, Question
-from taskloom.runners.dask.child_log import LONGEST_LINE, MOST_LINES, ChildLog
+from taskloom.runners.dask.child_log import LONGEST_LINE, MOST_CHARACTERS, ChildLog
 from taskloom.runners.dask.dask_worker import DaskWorker
 from taskloom.runners.dask.place import Place, place
 from taskloom.runners.dask.protocol import agent
@@ -37,22 +38,56 @@ def line(text: str) -> LogEntry:
 def test_lines_that_come_faster_than_they_are_taken_are_dropped_and_counted() -> None:
     sent: list[Logged] = []
     log = ChildLog(sent.append)
-    for number in range(MOST_LINES + 3):
-        log.add(line(str(number)))
-    assert len(sent) == MOST_LINES
+    text = "x" * 1000
+    count = MOST_CHARACTERS // len(text) + 3
+    for _ in range(count):
+        log.add(line(text))
+    most = len(sent)
+    assert MOST_CHARACTERS / 2 < most * len(text) < MOST_CHARACTERS
 
-    for _ in range(2):
-        log.taken()
+    log.taken()
     log.add(line("later"))
+    log.add(line(text))
     log.add(line("too late"))
 
-    told, later = sent[MOST_LINES:]
+    told, later, last = sent[most:]
     assert told.level == 30
-    assert told.message == "3 log lines of the run dropped: they came faster than its worker took them"
-    assert later.message == "later"
+    assert told.message == f"{count - most} log lines of the run dropped: they came faster than its worker took them"
+    assert (later.message, last.message) == ("later", text)
     log.tell_dropped()
     log.tell_dropped()
-    assert [logged.message[:1] for logged in sent[MOST_LINES + 2 :]] == ["1"]
+    assert [logged.message[:1] for logged in sent[most + 3 :]] == ["1"]
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 600])
+def test_a_burst_of_a_thousand_lines_waits_for_an_agent_that_is_busy(text: str) -> None:
+    sent: list[Logged] = []
+    log = ChildLog(sent.append)
+
+    for _ in range(1000):
+        log.add(line(text))
+
+    assert [logged.message for logged in sent] == [text] * 1000
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_the_space_of_lines_that_were_taken_or_refused_is_free_again(taken: int) -> None:
+    """However large they were: a record with odd data is refused, and does not count."""
+    sent: list[Logged] = []
+
+    def send(logged: Logged) -> None:
+        if not taken:
+            raise ValueError("odd data")
+        sent.append(logged)
+
+    log = ChildLog(send)
+    for _ in range(2 * MOST_CHARACTERS // LONGEST_LINE):
+        with nullcontext() if taken else pytest.raises(ValueError, match="odd data"):
+            log.add(line("x" * LONGEST_LINE))
+        if taken:
+            log.taken()
+
+    assert len(sent) == taken * (2 * MOST_CHARACTERS // LONGEST_LINE)
 
 
 def test_a_long_line_keeps_its_ends() -> None:

@@ -87,6 +87,15 @@ def test_logs_prints_counters_and_the_process_arrive_and_nothing_is_logged_here(
     assert [record for record in caplog.records if record.name.startswith("taskloom")] == []
 
 
+def test_a_burst_of_a_thousand_lines_arrives_whole_and_in_order(program: WorkerProgram) -> None:
+    execution, _ = program.begin(spec_of(tasks.burst, RUN))
+
+    program.gone(execution)
+
+    lines = [report.message for report in program.reports(execution) if isinstance(report, Logged)]
+    assert lines == [f"number {number}" for number in range(1000)]
+
+
 def test_a_cancel_reaches_the_run(program: WorkerProgram) -> None:
     execution, verdict = program.begin(spec_of(tasks.polite, RUN))
     program.waits(execution)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.supervised import await_none_marked, marked, shell
-from tests.support.supervised_parent import FAMILY, SupervisedParent
+from tests.support.supervised_parent import FAMILY, Roles, SupervisedParent
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -28,9 +28,14 @@ def kill_one(number: int, seed: int) -> str:
     chance = random.Random(f"{seed} {number}")
     with SupervisedParent(shell(FAMILY)) as program:
         assert program.line() == "launched"
+        # On a busy machine the main process may come later than all moments. So every second kill is after its start.
+        is_after_start = number % 2 == 0
+        if is_after_start:
+            assert any(line.startswith("started ") for line in iter(program.line, "")), "it has not started"
         select.select([], [], [], chance.uniform(0, LONGEST_MILLISECONDS) / 1000)
         roles = program.roles()
-        name = chance.choice([name for name, pid in roles._asdict().items() if pid])
+        there = [name for name, pid in roles._asdict().items() if pid]
+        name = there[number // 2 % len(there)] if is_after_start else chance.choice(there)
         os.kill(getattr(roles, name), signal.SIGKILL)
 
         where = f"kill {number} of seed {seed}: {name} of {roles}"
@@ -52,5 +57,5 @@ def test_what_is_left_after_a_kill_at_a_random_moment(record_property: Callable[
     with ThreadPoolExecutor(AT_ONCE) as pool:
         killed = Counter(pool.map(lambda number: kill_one(number, seed), range(KILLS)))
 
-    assert min(killed[name] for name in ("parent", "supervisor", "main")) > KILLS / 10, killed
+    assert min(killed[name] for name in Roles._fields) >= KILLS // 10, killed
     record_property("told", f"killed: {dict(killed)}")

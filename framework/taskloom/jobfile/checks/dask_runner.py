@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, MachineError, quoted
 from taskloom.runners.dask.extra import INSTALL, why_unusable
 
 __all__ = ["errors_for_cluster"]
@@ -22,7 +22,7 @@ def errors_for_cluster(options: Mapping[str, Any]) -> Iterator[FieldError]:
     """Yield an error for each thing without which no run could start from here."""
     missing = why_unusable()
     if missing:
-        yield FieldError(("runner",), f"cannot use runner dask: {missing}", INSTALL)
+        yield MachineError(("runner",), f"cannot use runner dask: {missing}", INSTALL)
     if options.get("local") is not None:
         from taskloom.jobfile.checks.process_runner import errors_on_this_machine
 

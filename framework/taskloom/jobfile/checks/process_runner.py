@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskloom.diagnostics import FieldError, quoted
+from taskloom.diagnostics import FieldError, MachineError, quoted
 
 __all__ = ["errors_on_this_machine"]
 
@@ -18,11 +18,11 @@ _NICE_FROM_LIMIT = 20
 def errors_on_this_machine(options: Mapping[str, Any], runner: str = "process") -> Iterator[FieldError]:
     """Yield an error for each option that a run could not have here, on this machine and as this user."""
     if not sys.platform.startswith("linux"):
-        yield FieldError(("runner",), f"cannot use runner {runner} on {sys.platform}: it needs Linux")
+        yield MachineError(("runner",), f"cannot use runner {runner} on {sys.platform}: it needs Linux")
         return
     if getattr(sys, "frozen", False) or not sys.executable:
         why = f"{sys.executable!r} is a frozen program" if sys.executable else "sys.executable is empty"
-        yield FieldError(("runner",), f"cannot use runner {runner} without a Python interpreter to start: {why}")
+        yield MachineError(("runner",), f"cannot use runner {runner} without a Python interpreter to start: {why}")
     if "user" in options:
         yield from _errors_in_user(options["user"], runner)
     if options.get("nice", 0) < 0:

@@ -7,6 +7,7 @@ prints without end must not fill the memory of its worker.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,18 @@ from taskloom.text import plural, shortened
 if TYPE_CHECKING:
     from taskloom.runners.process.log_thread import LogEntry
 
-__all__ = ["LONGEST_LINE", "MOST_LINES", "ChildLog"]
+__all__ = ["LONGEST_LINE", "MOST_CHARACTERS", "ChildLog"]
 
-MOST_LINES = 500
-"""Lines of one run that the agent has not taken; more are dropped, and counted."""
+MOST_CHARACTERS = 1024 * 1024
+"""The size of the lines of one run that the agent has not taken; more are dropped, and counted.
+
+As much as its journal keeps: on a busy machine its thread is hundreds of lines behind a task that logs in a burst.
+"""
 LONGEST_LINE = 8 * 1024
 """Characters. The middle of a longer line is left out."""
+
+# What a line needs beside its text, so that empty lines are bounded as well: about what its entry in the journal needs.
+_LINE_CHARACTERS = 200
 
 
 class ChildLog:
@@ -30,13 +37,15 @@ class ChildLog:
 
     def __init__(self, send: Callable[[Logged], object]) -> None:
         self._send = send
+        # The sizes of the lines that the agent has not taken, in their order.
+        self._sizes: deque[int] = deque()
         # Each is written by one thread alone.
         self._sent = self._taken = 0
         self._dropped = 0
 
     def add(self, entry: LogEntry) -> None:
         """Send a line, unless too many are on their way."""
-        if self._sent - self._taken >= MOST_LINES:
+        if self._sent - self._taken >= MOST_CHARACTERS:
             self._dropped += 1
             return
         self.tell_dropped()
@@ -50,12 +59,23 @@ class ChildLog:
             self._put(Logged(logging.WARNING, "", text, wall()))
 
     def taken(self) -> None:
-        """Count one line as taken by the agent."""
-        self._taken += 1
+        """Count the oldest line as taken by the agent."""
+        self._taken += self._sizes.popleft()
 
     def _put(self, logged: Logged) -> None:
-        self._send(logged)  # may raise, for a record with odd data: then it does not count
-        self._sent += 1
+        size = _size(logged)
+        self._sizes.append(size)  # before it is sent: the agent may take it at once
+        try:
+            self._send(logged)
+        except BaseException:
+            self._sizes.pop()  # a record with odd data does not count; it is the latest, and the agent never gets it
+            raise
+        self._sent += size
+
+
+def _size(logged: Logged) -> int:
+    extra = len(repr(logged.extra)) if logged.extra else 0
+    return _LINE_CHARACTERS + len(logged.message) + len(logged.exc) + len(logged.stack) + extra
 
 
 def _logged(entry: LogEntry) -> Logged:
