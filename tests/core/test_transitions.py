@@ -390,16 +390,14 @@ def test_a_job_can_be_started_in_exactly_the_states_in_which_a_start_is_not_refu
     assert startable | refused == set(JobState)
 
 
-@pytest.mark.parametrize("attribute", ["state", "waiting_for", "follow_up", "next_firing"])
-def test_only_the_store_assigns_the_state_of_a_job(attribute: str) -> None:
-    assigned = {
-        file.name
-        for file in Path(lifecycle.__file__).parent.glob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == attribute
-    }
+def test_only_the_store_assigns_the_state_of_a_job() -> None:
+    files: dict[str, set[str]] = {name: set() for name in ("state", "waiting_for", "follow_up", "next_firing")}
+    for file in Path(lifecycle.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in files:
+                files[node.attr].add(file.name)
 
-    assert assigned == {"store.py"}
+    assert files == {name: {"store.py"} for name in files}
 
 
 def test_arming_a_delay_leaves_the_job_waiting_for_it_and_its_end_starts_the_run() -> None:

@@ -33,8 +33,9 @@ def copies(source: str) -> list[tuple[int, str]]:
 
 
 def _copies(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and id(node) not in docstrings and "did you mean" in str(node.value):
             yield node, SUGGESTION
         elif isinstance(node, ast.Attribute) and node.attr in {"ljust", "rjust"}:
