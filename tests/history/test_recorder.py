@@ -444,6 +444,20 @@ def test_the_last_runs_are_read_also_those_of_an_earlier_start(target: Target) -
     assert (len(two.rows), two.older) == (2, 1)
 
 
+def test_the_last_runs_are_read_with_their_places(target: Target) -> None:
+    place = {"host": "node3", "worker": "w1", "pid": 7}
+    with RecorderBench(target) as bench:
+        bench.open()
+        placed = bench.events.make(EventName.PLACED, run="tick#1", data=place)
+        bench.put(bench.events.added(), *bench.events.begun(), placed, bench.events.ended())
+        bench.until_written()
+
+        page = runs_since(bench, 0.0)
+
+    assert page is not None
+    assert [(run.host, run.worker, run.pid) for run in page.rows] == [("node3", "w1", 7)]
+
+
 def test_runs_cannot_be_read_while_the_database_fails_and_after_the_end(target: Target) -> None:
     faults = Faults(failed, at=1, for_ever=True)
     with RecorderBench(target, faults) as bench:

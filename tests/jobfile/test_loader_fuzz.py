@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 from tests.support.cpu_time import cpu_seconds
 from tests.support.given_catalog import GivenCatalog
@@ -199,8 +203,18 @@ def test_what_the_loader_accepts_the_schema_accepts(document: dict[str, Any], tm
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("_share", range(8))  # a document takes 7 ms of CPU time: 11 s for each share
-@settings(relaxed, max_examples=1_500, derandomize=False)
-@given(document=documents | sound_documents)
-def test_very_many_documents_give_jobs_or_problems(document: dict[str, Any], _share: int, tmp_path: Path) -> None:
-    hold(document, tmp_path / "any.yaml")
+@pytest.mark.parametrize("share", range(8))  # a document takes 7 ms of CPU time: 11 s for each share
+def test_very_many_documents_give_jobs_or_problems(
+    share: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    first = os.environ.get("TASKLOOM_SEED") or str(SystemRandom().randrange(2**32))
+    record_property("told", f"documents of share {share}: TASKLOOM_SEED={first}")
+
+    # With --hypothesis-seed alone, all shares would draw the same documents.
+    @with_seed(f"{first} {share}")
+    @settings(relaxed, max_examples=1_500, derandomize=False)
+    @given(document=documents | sound_documents)
+    def hold_all(document: dict[str, Any]) -> None:
+        hold(document, tmp_path / "any.yaml")
+
+    hold_all()

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import get_type_hints
 
 import pytest
-from tests.support.cluster_bench import options_for
+from tests.support.cluster_bench import lease_of, options_for
 from tests.support.dask_cluster import DaskCluster
 from tests.support.long_share import long_except, long_only
 
@@ -75,6 +75,8 @@ class TestProcesses(RunnerConformance):
 @pytest.mark.cluster
 @pytest.mark.timeout(180)
 class TestDask(RunnerConformance):
+    patience = 60.0
+
     @pytest.fixture(autouse=True)
     def on_a_cluster(self, cluster: DaskCluster) -> None:
         """Give each job of a test the options that name the cluster."""
@@ -89,6 +91,11 @@ class TestDask(RunnerConformance):
         assert isinstance(handle, DaskHandle)
         assert handle.whereabouts is not None
         self.cluster.workers[handle.whereabouts.worker].kill()
+
+    def test_a_run_that_is_lost_ends_as_lost(self) -> None:
+        """With a short lease: what is left of the run is gone when it ends."""
+        self.options = options_for(self.cluster, lease=lease_of())
+        super().test_a_run_that_is_lost_ends_as_lost()
 
 
 def test_every_installed_runner_is_tested() -> None:

@@ -19,6 +19,7 @@ from taskloom.testing.runner_tasks import RunFolder
 
 __all__ = [
     "CALM_LEASE",
+    "CALM_TTL",
     "GRACE",
     "PERIOD",
     "TTL",
@@ -32,8 +33,10 @@ __all__ = [
 
 R = TypeVar("R")
 
-# Short, since the tests wait for the end of leases.
+# Short, for tests that wait for the end of a lease.
 TTL, GRACE, PERIOD = 3.0, 1.0, 1.0
+# For all others: a machine that hangs for some seconds must not end a run.
+CALM_TTL = 20.0
 # For tests that keep all processors busy.
 CALM_LEASE = {"ttl": 20.0, "grace": 5.0, "period": 2.0}
 
@@ -42,13 +45,13 @@ MakeCluster = Callable[..., DaskCluster]
 
 
 def lease_of(ttl: float = TTL, grace: float = GRACE, period: float = PERIOD) -> dict[str, float]:
-    """Return the option `lease` of a job."""
+    """Return the option `lease` of a job, as short as tests need that wait for its end."""
     return {"ttl": ttl, "grace": grace, "period": period}
 
 
 def options_for(cluster: DaskCluster, **more: Any) -> dict[str, Any]:
-    """Return the options of a job on this cluster, with a short lease."""
-    return {"scheduler": cluster.address, "lease": lease_of(), **more}
+    """Return the options of a job on this cluster. Tests that wait for the end of its lease give a shorter one."""
+    return {"scheduler": cluster.address, "lease": lease_of(CALM_TTL), **more}
 
 
 class ClusterBench(RunnerBench):

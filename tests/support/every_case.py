@@ -121,7 +121,7 @@ def _name(value: object, name_of: Callable[[Any], object] | None) -> str:
     if own is not None:
         return str(own)
     try:
-        name = getattr(value, "__name__", None) or repr(value)
+        name = str(getattr(value, "__name__", None) or repr(value))
     except BaseException as error:  # noqa: BLE001 - some cases are objects that raise
-        return f"a {type(value).__name__} whose name is {type(error).__name__}"
+        return f"a value of type {type(value).__name__}, whose repr raises {type(error).__name__}"
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."

@@ -85,7 +85,7 @@ def test_a_case_is_named_by_its_number_and_its_id_its_function_or_its_value() ->
 
     assert caught.value.message == (
         "7 of 7 cases failed: 1. own; 2. len; 3. 'x'; 4. 2.5; 5. 2.5; "
-        f"6. a Unspeakable whose name is SystemExit; 7. '{'y' * 199}..."
+        f"6. a value of type Unspeakable, whose repr raises SystemExit; 7. '{'y' * 199}..."
     )
 
 

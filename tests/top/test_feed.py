@@ -32,7 +32,7 @@ from taskloom.top.inbox import Inbox, Look, Notice, Taken
 from taskloom.top.job_row import job_row
 from taskloom.top.log_buffer import LogLine
 from taskloom.top.poller import Poller
-from taskloom.top.run_book import Kept
+from taskloom.top.run_book import Kept, past_run
 from taskloom.top.styled import text_of
 from taskloom.top.usage import UsageMeter
 
@@ -95,6 +95,18 @@ def test_the_program_its_jobs_runs_and_firings_are_read() -> None:
     assert [each.run for each in taken.runs] == ["web#1"]
     assert [each.job for each in taken.snapshot.firings] == ["db"]
     assert taken.trouble == ""
+
+
+def test_a_run_elsewhere_is_read_with_its_place_and_one_of_an_older_program_without() -> None:
+    plain = {"job": "web", "run": "web#1", "queued": "2026-01-31T12:00:00Z"}
+    known = {"host": "node3", "worker": "w1", "pid": 7}
+
+    def place(**fields: Any) -> str:
+        return past_run(Fields(plain | fields)).place
+
+    assert place(whereabouts=known) == "node3 (worker w1, process 7)"
+    assert place(whereabouts=known | {"pid": 0}) == "node3 (worker w1)"
+    assert (place(whereabouts=None), place()) == ("", "")
 
 
 def test_only_new_runs_are_asked_for_after_the_first_time() -> None:

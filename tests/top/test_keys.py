@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.every_case import every_case
-from tests.support.top_scenes import JOBS, NOW, PROGRAM, FakeSource, Scene, drive, full, job, report_of
+from tests.support.top_scenes import JOBS, NOW, PROGRAM, FakeSource, Scene, drive, full, job, report_of, run
 from textual.pilot import Pilot
 
 from taskloom.control.reply_fields import Fields
@@ -124,6 +124,16 @@ def test_a_page_about_a_job_asks_for_it_until_it_is_left() -> None:
     scene = type_keys(Scene(), "k", "k", "enter", "escape")
 
     assert scene.source.looks == [Look("stack", "countdown"), None, Look("details", "countdown"), None]
+
+
+def test_the_last_runs_of_a_job_have_their_places() -> None:
+    there = run("gps", 2, 60, 2.0, "failed", error="OSError: gone", place="node3 (worker w1, process 7)")
+    scene = type_keys(Scene(full().put(runs=[run("gps", 1, 120, 2.0), there])), "down", "enter")
+
+    latest, earlier = scene.text(120).split("last runs, newest first\n")[1].split("\n")[:2]
+
+    assert latest.endswith("gps#2  failed in 2.0 s, on node3 (worker w1, process 7): OSError: gone")
+    assert earlier.endswith("gps#1  succeeded in 2.0 s")
 
 
 def test_the_report_of_a_stop_is_shown_and_stays_until_the_program_is_there_again() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taskloom.core.events import Event, EventName
+from taskloom.core.run_reports import Whereabouts
 
 __all__ = ["LONGEST_ERROR", "PastRun", "RunRing"]
 
@@ -38,6 +39,8 @@ class PastRun(NamedTuple):
     reason: str | None = None
     start: str = ""
     """The id of the start of the program that it is from; "" for this one."""
+    whereabouts: Whereabouts | None = None
+    """Its place, if it executes elsewhere, or did."""
 
 
 class RunRing:
@@ -65,16 +68,22 @@ class RunRing:
             with self._lock:
                 self._alive[event.run] = PastRun(event.job, event.run, event.attempt or 1, event.at, due)
         elif event.event is EventName.STARTED:
-            with self._lock:
-                known = self._alive.get(event.run)
-                if known is not None:
-                    self._alive[event.run] = known._replace(started=event.at)
+            self._change(event.run, started=event.at)
+        elif event.event is EventName.PLACED:
+            self._change(event.run, whereabouts=Whereabouts(*map(event.data.__getitem__, Whereabouts._fields)))
         elif event.event is EventName.ENDED:
             with self._lock:
                 known = self._alive.pop(event.run, None)
                 if known is not None:
                     self._ended.append(_ended(known, event))
                     self._drop()
+
+    def _change(self, run: str, **values: Any) -> None:
+        """Change these values of a run that has not ended."""
+        with self._lock:
+            known = self._alive.get(run)
+            if known is not None:
+                self._alive[run] = known._replace(**values)
 
     def read(self, jobs: Collection[str] | None, since: float, most: int) -> list[PastRun]:
         """Return the runs of these jobs, None for all, that ended after `since` or have not ended; oldest first.

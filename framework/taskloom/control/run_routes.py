@@ -105,6 +105,7 @@ def run_data(run: PastRun, start: str) -> dict[str, Any]:
         "seconds": finite(run.seconds),
         "error": run.error,
         "reason": run.reason,
+        "whereabouts": None if run.whereabouts is None else run.whereabouts._asdict(),
     }
 
 

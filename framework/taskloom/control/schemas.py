@@ -48,6 +48,12 @@ _PLACE: Mapping[str, Schema] = {
     "worker": or_null({**TEXT, "description": "The worker of the cluster there."}),
 }
 
+_WHEREABOUTS: Mapping[str, Schema] = {
+    "host": TEXT,
+    "worker": TEXT,
+    "pid": {**COUNT, "description": "0 while it is not known."},
+}
+
 _STATUS = record(
     "The status of one job.",
     {
@@ -80,12 +86,7 @@ _STATUS = record(
         "family": text("The name in the declaration: that of the job, or of all its replicas."),
         "replica": COUNT,
         "labels": list_of(TEXT),
-        "whereabouts": or_null(
-            record(
-                "The place of its last run, if that executes elsewhere, or did.",
-                {"host": TEXT, "worker": TEXT, "pid": {**COUNT, "description": "0 while it is not known."}},
-            )
-        ),
+        "whereabouts": or_null(record("The place of its last run, if that executes elsewhere, or did.", _WHEREABOUTS)),
         "unreachable_since": or_null({**INSTANT, "description": "Since when nothing is heard of its run."}),
         "blocked_until": or_null(
             {**INSTANT, "description": "When nothing is left of the lost run that blocks it, at the latest."}
@@ -265,6 +266,7 @@ SCHEMAS: Mapping[str, Schema] = {
                         "seconds": or_null(SECONDS),
                         "error": or_null(TEXT),
                         "reason": or_null(TEXT),
+                        "whereabouts": or_null(record("Its place, if it executes elsewhere, or did.", _WHEREABOUTS)),
                     },
                 )
             ),

@@ -42,6 +42,7 @@ _OF_BLOCKS = ("job", "start", "run", "queued_at", "started_at", "ended_at", "out
 _BRIEF = (
     *("name", "start", "run", "job", "attempt", "instant", "queued_at", "started_at", "ended_at", "seconds"),
     *("outcome", "reason_kind", "reason_text", "error_type", "error_message"),
+    *("host", "worker", "pid"),
 )
 # A firing that is later than this may make up for an instant that passed while the program was down.
 _LATE_SECONDS = 1.0

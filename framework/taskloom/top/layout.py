@@ -163,10 +163,11 @@ def _details(board: Board, _width: int) -> tuple[str, list[Line]]:
 def _run_line(run: PastRun, now: float) -> Line:
     took = "" if run.mean_seconds is None else f" in {measured(run.mean_seconds)}"
     late = "" if run.due is None or run.begun - run.due < 1 else f", {rough(run.begun - run.due)} late"
+    on = f", on {run.place}" if run.place else ""
     error = f": {run.error}" if run.error else ""
     style = Style.BAD if run.error else Style.PLAIN
     outcome = run.outcome or "running"
-    return line(f"{local_time(run.begun, now)}  {run.run}  ", Span(f"{outcome}{took}{late}{error}", style))
+    return line(f"{local_time(run.begun, now)}  {run.run}  ", Span(f"{outcome}{took}{late}{on}{error}", style))
 
 
 def _stack(board: Board, _width: int) -> tuple[str, list[Line]]:

@@ -31,6 +31,8 @@ class PastRun(NamedTuple):
     error: str = ""
     start: str = ""
     """The id of the start of the program that it is from: each start counts its runs again."""
+    place: str = ""
+    """Its host, worker and process, as far as they are known, if it executes elsewhere, or did."""
 
     @property
     def begun(self) -> float:
@@ -60,7 +62,15 @@ def past_run(run: Fields) -> PastRun:
         mean_seconds=run.number("seconds"),
         error=run.text("error"),
         start=run.text("start"),
+        place=_place(run.object("whereabouts")),
     )
+
+
+def _place(found: Fields) -> str:
+    if not found.has("host"):
+        return ""
+    process = f", process {found.count('pid')}" if found.count("pid") else ""
+    return f"{found.text('host')} (worker {found.text('worker')}{process})"
 
 
 class RunBook:

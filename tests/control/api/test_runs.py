@@ -14,6 +14,7 @@ from taskloom.control import run_routes
 from taskloom.control.action_record import HistoryStatus, RecordedRuns
 from taskloom.control.run_ring import PastRun
 from taskloom.core.events import EventName
+from taskloom.core.run_reports import Whereabouts
 
 SINCE = "2020-01-01T00:00:00Z"
 OLD = PastRun("web", "web#1", 1, 1_600_000_000.0, None, 1_600_000_001.0, 1_600_000_002.0, "lost", 1.0, start="eeee")
@@ -58,6 +59,15 @@ def test_runs_of_earlier_starts_come_first_and_none_comes_twice(asked: AskedApi,
     assert runs_of(reply) == [("eeee", "web#1", "lost"), (START, "web#9", "lost"), (START, "nightly#1", "succeeded")]
     assert reply["runs"][-1] == own
     assert (reply["history"], reply["from"]) == ("read", "2020-01-01T00:00:00.000000Z")
+
+
+def test_a_run_elsewhere_has_its_place(asked: AskedApi, record: HeldRecord) -> None:
+    record.recorded = RecordedRuns([OLD._replace(whereabouts=Whereabouts("node3", "w1", 7))], True)
+
+    there, here = asked.get("/v1/runs", {"history": "true"})["runs"]
+
+    assert there["whereabouts"] == {"host": "node3", "worker": "w1", "pid": 7}
+    assert here["whereabouts"] is None
 
 
 def test_a_part_of_the_history_is_complete_from_its_oldest_run_on(asked: AskedApi, record: HeldRecord) -> None:

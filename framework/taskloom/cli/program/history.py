@@ -26,6 +26,7 @@ from taskloom.control.run_ring import LONGEST_ERROR, PastRun
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import JobSpec
 from taskloom.core.remembered import RememberedJob
+from taskloom.core.run_reports import Whereabouts
 from taskloom.jobfile.fields.history import HistoryMode, HistorySetting
 from taskloom.jobfile.url_passwords import url_passwords
 from taskloom.observe.console import Console
@@ -324,6 +325,7 @@ def _past_run(run: RunEntry) -> PastRun:
         error[:LONGEST_ERROR] or None,
         reason or None,
         run.start,
+        Whereabouts(run.host, run.worker, run.pid) if run.host else None,
     )
 
 

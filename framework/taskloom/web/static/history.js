@@ -16,6 +16,7 @@ const HEIGHT = 140, LEFT = 64, TOP = 10, TALL = 120, WIDEST = 18;
 export const fromHistory = (row) => ({
   job: row.job, run: row.run, start: row.start, attempt: row.attempt, queued: row.queued_at, due: row.instant,
   started: row.started_at, ended: row.ended_at, outcome: row.outcome, seconds: row.seconds, folded: row.folded,
+  whereabouts: row.host && { host: row.host, worker: row.worker, pid: row.pid },
   error: row.error && (row.error.message || row.error), reason: row.reason && (row.reason.text || row.reason),
 });
 
@@ -27,6 +28,10 @@ export function united(older, newer) {
 }
 
 const startOf = (run) => run.start || state.program.start;
+// The place of a run elsewhere, in the columns of `taskloom history`, which has them only if some run has one.
+const PLACE = { Host: (at) => at.host, Worker: (at) => at.worker, PID: (at) => at.pid };
+const columns = (hasPlaces) => ["Run", "Planned for", "Began", "Took", "Late by", ...(hasPlaces ? Object.keys(PLACE) : []), "Outcome", "Attempt"];
+
 const isSame = (run, chosen) => run.run === chosen.run && startOf(run) === startOf(chosen);
 export const isEarlier = (run) => startOf(run) !== state.program.start;
 
@@ -55,18 +60,19 @@ function usePast(job) {
 export function History({ job, chosen }) {
   const past = usePast(job.job);
   const runs = united(past.runs, state.runs.get(job.job) || []);
+  const shown = runs.slice(-200).reverse(), hasPlaces = shown.some((each) => each.whereabouts);
   if (!runs.length) return html`<p class="empty">${past.isAsked ? "No run yet." : "Reading the history…"}</p>`;
   return html`<div class="history">
     <${Chart} runs=${runs.slice(-IN_CHART)} chosen=${chosen}/>
     <div class="toolbar"><span class="muted">${past.error || `${runs.length} runs${past.isAsked ? "" : ", reading the history…"}`}</span><${Actions} job=${job} verbs=${["start"]} isWordy=${true} words=${{ start: "run again" }}/></div>
     <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="runs">
-      <thead><tr>${["Run", "Planned for", "Began", "Took", "Late by", "Outcome", "Attempt"].map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
-      <tbody>${runs.slice(-200).reverse().map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} isChosen=${isSame(each, chosen)}/>`)}</tbody>
+      <thead><tr>${columns(hasPlaces).map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead>
+      <tbody>${shown.map((each) => html`<${Row} key=${`${each.start} ${each.run}`} run=${each} hasPlaces=${hasPlaces} isChosen=${isSame(each, chosen)}/>`)}</tbody>
     </table></div>
   </div>`;
 }
 
-function Row({ run, isChosen }) {
+function Row({ run, hasPlaces, isChosen }) {
   const late = lateness(run);
   return html`<tr class=${isChosen ? "chosen" : ""}>
     <th scope="row"><a href=${runLink(run)}>${run.run}</a>${isEarlier(run) && html`<span class="note">start ${run.start}</span>`}</th>
@@ -74,6 +80,7 @@ function Row({ run, isChosen }) {
     <td><${Instant} at=${run.started || run.queued}/></td>
     <td>${run.ended ? duration(run.seconds) : "…"}</td>
     <td>${late === null ? "–" : duration(late)}</td>
+    ${hasPlaces && Object.entries(PLACE).map(([name, of]) => html`<td key=${name}>${(run.whereabouts && of(run.whereabouts)) || "–"}</td>`)}
     <td><${State} look=${outcomeLook(run.outcome)} note=${[run.error || run.reason, run.folded > 1 ? `${run.folded} runs in one row` : ""].filter(Boolean).join(" · ")}/></td>
     <td>${run.attempt}</td></tr>`;
 }

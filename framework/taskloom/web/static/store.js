@@ -164,6 +164,8 @@ function noteRun(name, data) {
     addRun({ job, run, attempt: data.attempt, queued: at, due, started: null, ended: null, outcome: null, seconds: null });
   } else if (name === "started") {
     addRun({ job, run, started: at });
+  } else if (name === "placed") {
+    addRun({ job, run, whereabouts: { host: data.host, worker: data.worker, pid: data.pid } });
   } else if (name === "ended") {
     const error = data.error ? data.error.message : null;
     const reason = data.reason ? data.reason.text : null;

@@ -102,12 +102,10 @@ def test_a_worker_that_joins_later_gets_runs(make_cluster: MakeCluster, make_ben
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
-    began = mono()
     with cluster_bench(tmp_path / "marks", {"scheduler": address, "wait": 1.0}) as bench:
         said = refusal(bench)
 
-    assert address in said
-    assert mono() - began < 15.0
+    assert f"cannot reach the cluster at {address} within 1" in said
 
 
 def test_a_cluster_that_comes_while_it_is_awaited(make_cluster: MakeCluster, tmp_path: Path) -> None:
@@ -129,8 +127,9 @@ def test_a_cancel_ends_a_run_that_waits_for_a_cluster(tmp_path: Path) -> None:
         began = mono()
         bench.cancel(run)
 
-        assert bench.await_end(run, 2.0) == RunEnded(run.id, How.NOT_ENTERED, None, True, False)
-    assert mono() - began < 5.0
+        # It may import Dask meanwhile, which takes seconds on a busy machine.
+        assert bench.await_end(run, 20.0) == RunEnded(run.id, How.NOT_ENTERED, None, True, False)
+    assert mono() - began < 50.0
 
 
 def test_a_run_on_a_cluster_with_tls(make_cluster: MakeCluster, make_bench: MakeBench, tmp_path: Path) -> None:

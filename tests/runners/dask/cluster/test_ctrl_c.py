@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.cluster_bench import GRACE, TTL, MakeCluster, lease_of
+from tests.support.cluster_bench import CALM_TTL, GRACE, TTL, MakeCluster, lease_of
 from tests.support.dask_cluster import DaskCluster, descendants, free_port
 
 from taskloom.clock import mono
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 SOON = 60.0
 # Of a loaded machine, on which an interpreter that has imported Dask takes its time to end.
-SLACK_SECONDS = 6.0
+SLACK_SECONDS = 10.0
 JOBS = """\
 defaults:
   runner: {{dask: {{{cluster}}}}}
@@ -112,14 +112,16 @@ def run_program(tmp_path: Path, child_env: dict[str, str]) -> Iterator[RunProgra
         program.kill()
 
 
-def written(cluster: DaskCluster) -> str:
-    lease = ", ".join(f"{name}: {value}" for name, value in lease_of().items())
+def written(cluster: DaskCluster, ttl: float) -> str:
+    lease = ", ".join(f"{name}: {value}" for name, value in lease_of(ttl).items())
     return f'scheduler: "{cluster.address}", lease: {{{lease}}}'
 
 
-def begun(run_program: RunProgram, cluster: DaskCluster, **options: str) -> tuple[Program, list[int]]:
+def begun(
+    run_program: RunProgram, cluster: DaskCluster, *, ttl: float = CALM_TTL, **options: str
+) -> tuple[Program, list[int]]:
     """Start a program, and wait until its jobs have begun; return it, and the processes of its runs."""
-    program = run_program(written(cluster), **options)
+    program = run_program(written(cluster, ttl), **options)
     program.await_text("polite       started", "deaf         started")
     return program, descendants(cluster.workers["a"].pid)
 
@@ -148,7 +150,7 @@ def test_a_third_ctrl_c_leaves_at_once_and_the_lease_ends_the_runs(
     make_cluster: MakeCluster, run_program: RunProgram
 ) -> None:
     cluster = make_cluster("a")
-    program, runs = begun(run_program, cluster, join="10m")
+    program, runs = begun(run_program, cluster, ttl=TTL, join="10m")
     cluster.workers["a"].signal(signal.SIGSTOP)  # so that no run can end on request
 
     program.press(FIRST)
@@ -163,7 +165,7 @@ def test_a_ctrl_c_while_the_dask_scheduler_is_frozen_ends_on_time(
     make_cluster: MakeCluster, run_program: RunProgram
 ) -> None:
     cluster = make_cluster("a")
-    program, runs = begun(run_program, cluster)
+    program, runs = begun(run_program, cluster, ttl=TTL)
     assert cluster.scheduler is not None
     cluster.scheduler.signal(signal.SIGSTOP)
 
@@ -179,7 +181,7 @@ def test_a_ctrl_c_while_the_dask_scheduler_is_gone_ends_on_time(
     make_cluster: MakeCluster, run_program: RunProgram
 ) -> None:
     cluster = make_cluster("a")
-    program, _ = begun(run_program, cluster)
+    program, _ = begun(run_program, cluster, ttl=TTL)
     assert cluster.scheduler is not None
     cluster.scheduler.kill()
     program.await_text("trying to connect again")

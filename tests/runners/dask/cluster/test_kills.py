@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support import cluster_tasks as tasks
-from tests.support.cluster_bench import GRACE, PERIOD, TTL, ClusterBench, MakeBench, MakeCluster
+from tests.support.cluster_bench import GRACE, PERIOD, TTL, ClusterBench, MakeBench, MakeCluster, lease_of
 from tests.support.cluster_faults import known_tasks
 from tests.support.cluster_tasks import Marks
 from tests.support.dask_cluster import ROOT, DaskCluster
@@ -24,7 +24,8 @@ from taskloom.testing.runner_bench import BenchRun
 pytestmark = pytest.mark.cluster
 
 # What a busy machine may add to a limit.
-SLACK_SECONDS = 2.5
+SLACK_SECONDS = 5.0
+# A worker that is gone is noticed at once. Much less than UNREACHABLE_SECONDS, which it takes if nothing is noticed.
 LOST_SECONDS = 2.0
 # After which an unreachable run is lost, see Verdicts: ttl + grace + 10 s.
 UNREACHABLE_SECONDS = TTL + GRACE + 10.0
@@ -57,7 +58,7 @@ def test_a_run_whose_worker_is_killed_is_lost_at_once(
     make_cluster: MakeCluster, make_bench: MakeBench, task: Callable[..., object]
 ) -> None:
     cluster = make_cluster("a", "b")
-    bench = make_bench(cluster)
+    bench = make_bench(cluster, lease=lease_of())
     run, marks = bench.enter(task, "victim")
     name = worker_of(bench, cluster, run)
 
@@ -65,11 +66,10 @@ def test_a_run_whose_worker_is_killed_is_lost_at_once(
     killed = mono()
 
     lost = bench.await_lost(run, LOST_SECONDS + SLACK_SECONDS)
-    took = mono() - killed
     stopped = marks.await_stop(SLACK_SECONDS)
-    assert took < LOST_SECONDS
     assert lost.error is not None
     assert name in str(lost.error), lost.error
+    assert "nothing was heard" not in str(lost.error), lost.error
     assert stopped - SLACK_SECONDS < lost.stopped_by < killed + TTL + GRACE + SLACK_SECONDS
     require_no_second_start(bench, cluster, (run, marks))
 
@@ -99,13 +99,13 @@ def test_what_executes_beside_a_killed_worker_is_not_disturbed(
 
 def test_a_killed_nanny_takes_its_worker_and_the_runs_along(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
     cluster = make_cluster("a", "b", nanny=True)
-    bench = make_bench(cluster)
+    bench = make_bench(cluster, lease=lease_of())
     run, marks = bench.enter(tasks.beat, "victim")
 
     cluster.workers[worker_of(bench, cluster, run)].kill()
 
     bench.await_lost(run, TTL + SLACK_SECONDS)
-    marks.await_stop(TTL + GRACE)
+    marks.await_stop(TTL + GRACE + SLACK_SECONDS)
     require_no_second_start(bench, cluster, (run, marks))
 
 
@@ -128,7 +128,7 @@ def test_a_worker_that_is_terminated_ends_its_runs_first(
     make_cluster: MakeCluster, make_bench: MakeBench, nanny: bool
 ) -> None:
     cluster = make_cluster("a", "b", nanny=nanny)
-    bench = make_bench(cluster)
+    bench = make_bench(cluster, lease=lease_of())
     run, marks = bench.enter(tasks.beat, "drained")
 
     cluster.workers[worker_of(bench, cluster, run)].signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ def test_a_retired_worker_ends_its_runs_and_none_moves_elsewhere(
     make_cluster: MakeCluster, make_bench: MakeBench
 ) -> None:
     cluster = make_cluster("a", "b")
-    bench = make_bench(cluster)
+    bench = make_bench(cluster, lease=lease_of())
     run, marks = bench.enter(tasks.beat, "retired")
     address = cluster.address_of(worker_of(bench, cluster, run))
 
@@ -182,7 +182,7 @@ def test_a_killed_dask_scheduler_stops_all_runs_and_a_new_one_takes_new_runs(
     make_cluster: MakeCluster, make_bench: MakeBench
 ) -> None:
     cluster = make_cluster("a", "b")
-    bench = make_bench(cluster, patience=60.0)
+    bench = make_bench(cluster, lease=lease_of(), patience=60.0)
     polite, deaf = bench.enter(tasks.beat, "polite"), bench.enter(tasks.ignore, "deaf")
     assert cluster.scheduler is not None
 
@@ -204,7 +204,7 @@ def test_a_killed_dask_scheduler_stops_all_runs_and_a_new_one_takes_new_runs(
 
 def test_a_killed_program_leaves_no_run_beyond_the_lease(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
     cluster = make_cluster("a", "b")
-    bench = make_bench(cluster)  # its folder, for the marks
+    bench = make_bench(cluster, lease=lease_of())  # its folder, for the marks
     names = ["beat", "ignore"]
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.support.cluster_program", cluster.address, str(bench.folder.path), *names],
@@ -244,7 +244,7 @@ def test_a_worker_killed_after_the_end_of_a_run_does_not_run_it_again(
 def test_a_stopped_worker_cannot_keep_its_runs_alive(make_cluster: MakeCluster, make_bench: MakeBench) -> None:
     """The supervisor of each run ends it with the lease, though the process that would say so is frozen."""
     cluster = make_cluster("a")
-    bench = make_bench(cluster)
+    bench = make_bench(cluster, lease=lease_of())
     polite, deaf = bench.enter(tasks.beat, "polite"), bench.enter(tasks.ignore, "deaf")
 
     cluster.workers["a"].signal(signal.SIGSTOP)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support import cluster_tasks as tasks
-from tests.support.cluster_bench import GRACE, TTL, ClusterBench, MakeBench, MakeCluster
+from tests.support.cluster_bench import GRACE, TTL, ClusterBench, MakeBench, MakeCluster, lease_of
 from tests.support.cluster_tasks import Marks
 from tests.support.dask_cluster import DaskCluster
 
@@ -37,7 +37,7 @@ def test_random_kills_never_start_a_run_twice_and_every_run_ends(
     record_property("told", f"TASKLOOM_SEED={SEED} for the random kills")
     chance = random.Random(SEED)
     cluster = make_cluster(*(f"w{number}" for number in range(WORKERS)), slots=SLOTS)
-    bench = make_bench(cluster, patience=END_SECONDS)
+    bench = make_bench(cluster, lease=lease_of(), patience=END_SECONDS)
     runs: list[tuple[BenchRun, Marks]] = []
     end, next_trouble = mono() + SECONDS, mono() + TROUBLE_SECONDS
     while mono() < end:

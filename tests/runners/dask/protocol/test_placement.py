@@ -686,3 +686,47 @@ def test_a_grant_is_not_taken_back_before_all_entries_are_read() -> None:
     driven.claim()
 
     assert others(driven.hear(seq=1, at=0.1, last=9)) == []
+
+
+def test_a_worker_with_a_lost_run_is_asked_until_nothing_of_it_is_left() -> None:
+    driven = Driven().granted()
+    driven.give(CommandRequested("r1", "kill"), 1.0)
+    (request,) = requests(driven.give(Tick(), 3.0))
+    driven.hear(seq=request.seq, at=3.1, executions={"e1": "ending"})
+
+    (request,) = requests(driven.give(Tick(), 8.0))
+
+    assert request.commands == (), "the kill was confirmed"
+    assert others(driven.hear(("gone", "e1", {}), seq=request.seq, at=8.1)) == [Released("r1")]
+
+
+def test_the_commands_for_a_run_that_has_ended_are_dropped() -> None:
+    driven = Driven().granted()
+    driven.give(CancelRequested("r1", REASON), 0.2)
+    driven.hear(("gone", "e1", {}), at=0.3)
+
+    (request,) = requests(driven.give(Tick(), 5.2))
+
+    assert (request.commands, request.acknowledged) == ((), 2)
+
+
+def test_an_entry_that_no_request_would_acknowledge_is_acknowledged_after_a_period() -> None:
+    driven = Driven()
+    assert driven.hear(("report", "e9", {"ready": True}), at=1.0) == []
+
+    assert driven.placement.next_deadline() == 6.0
+    assert [request.acknowledged for request in requests(driven.give(Tick(), 6.0))] == [1]
+
+
+def test_what_was_acknowledged_before_a_worker_was_forgotten_is_not_waited_for() -> None:
+    driven = Driven()
+    driven.claim("r8", "e8")
+    driven.claim("r9", "e9")
+    driven.give(WorkerLeft("tcp://w1", "cut off"), 1.0)
+    driven.give(WorkerJoined(worker()))
+    driven.place()
+    (request,) = requests(driven.claim("r8", "e8", after=0, at=2.0))  # a publication from before comes late
+
+    found = others(driven.claim(seq=request.seq, after=2, at=2.1))
+
+    assert found == [Placed("r1", worker())]
