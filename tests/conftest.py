@@ -47,8 +47,9 @@ FOREIGN_VARIABLES = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# No example has a deadline: its time shows how busy the machine is. All else is as hypothesis has it, also under CI.
-hypothesis.settings.register_profile("taskloom", deadline=None)
+# No example has a deadline, and none is too slow to draw: such times show how busy the machine is. All else is as
+# hypothesis has it, also under CI.
+hypothesis.settings.register_profile("taskloom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("taskloom")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
 from taskloom.control.exchange import Deferred, Reply
 from taskloom.control.liveness import LATE_SECONDS, MOST_REQUESTS, Liveness
 from taskloom.core.model import Phase
-from taskloom.scheduler.snapshots import Snapshot
+from taskloom.scheduler.snapshots import Jobs, Snapshot
 
 EMPTY = Snapshot(1, Phase.OPEN, None, [])
 WELL = Reply(200, {})
@@ -22,7 +22,7 @@ class HeldScheduler:
         self.questions: list[Callable[[Snapshot], object]] = []
         self.is_gone = False
 
-    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Sequence[str] | None = None) -> None:
+    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Jobs = None) -> None:
         if self.is_gone:
             raise RuntimeError("no thread")
         self.questions.append(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from tests.support.asked_api import until_stopped
 from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
-from taskloom.control.readiness import Readiness, is_awaited, readiness
+from taskloom.control.readiness import Readiness, readiness
+from taskloom.core.awaited import awaited_jobs, first_awaited, is_awaited
 from taskloom.core.events import EventName
 from taskloom.core.model import Hold, JobState, Phase, Reason, ReasonKind, WaitingFor
 from taskloom.core.policies import Schedule
-from taskloom.scheduler.snapshots import Snapshot
+from taskloom.scheduler.snapshots import Jobs, Snapshot, complete
 
 RUNNING = replace(running_job.RUNNING, starts_at_once=True)
 WAITING = replace(RUNNING, state=JobState.WAITING, runs=0)
@@ -72,6 +74,13 @@ def test_a_program_that_stops_is_not_ready(phase: Phase) -> None:
     assert not readiness(Snapshot(1, phase, None, [])).is_ready
 
 
+def awaited(scheduler: WatchedScheduler, jobs: Jobs = awaited_jobs) -> tuple[str, ...]:
+    """Return the jobs that the scheduler's thread finds to be awaited, without the status of the others."""
+    found: SimpleQueue[Snapshot] = SimpleQueue()
+    scheduler.request_snapshot(found.put, jobs)
+    return tuple(status.report.job for status in complete(found.get(timeout=20.0)).jobs)
+
+
 @pytest.fixture
 def scheduler() -> Iterator[WatchedScheduler]:
     watched = WatchedScheduler(log=False)
@@ -91,10 +100,11 @@ def test_a_program_is_ready_once_its_last_job_is(scheduler: WatchedScheduler) ->
     scheduler.add_function("later", until_stopped, delay=3600.0)
     scheduler.add_function("by-hand", until_stopped, manual=True)
     scheduler.add_function("nightly", until_stopped, schedule=Schedule(every=3600.0))
-    before = readiness(scheduler.snapshot())
+    before, all_before = readiness(scheduler.snapshot()), awaited(scheduler)
+    first = awaited(scheduler, first_awaited)
     scheduler.start()
     scheduler.wait_for(EventName.STARTED, "db")
-    during = readiness(scheduler.snapshot())
+    during, all_during = readiness(scheduler.snapshot()), awaited(scheduler)
 
     contexts[0].ready()
 
@@ -102,6 +112,8 @@ def test_a_program_is_ready_once_its_last_job_is(scheduler: WatchedScheduler) ->
     assert before == Readiness(Phase.OPEN, ("db", "web"))
     assert during == Readiness(Phase.OPEN, ("db",))
     assert str(readiness(scheduler.snapshot())) == "ready"
+    assert (all_before, all_during, awaited(scheduler)) == (before.missing, during.missing, ())
+    assert first == ("db",)
 
 
 def test_a_job_that_fails_and_waits_for_its_restart_does_not_keep_the_program_from_being_ready(

@@ -245,6 +245,9 @@ def test_a_slow_request_is_answered_before_the_end(own_runtime_folder: str) -> N
         ("/v1/logs", {"job": ("web",)}, True),
         ("/metrics", {}, True),
         ("/livez", {}, False),
+        ("/readyz", {}, False),
+        ("/readyz", {"verbose": ("false",)}, False),
+        ("/readyz", {"verbose": ("",)}, True),
         ("/nope", {}, False),
     ],
 )

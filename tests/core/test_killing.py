@@ -156,13 +156,13 @@ def test_while_it_is_being_killed_a_run_is_stopping_and_waited_for_and_not_overd
 # -- what the kernel cannot kill
 
 
-def test_a_run_that_cannot_be_killed_is_abandoned_after_a_second() -> None:
+def test_a_run_that_cannot_be_killed_is_abandoned_after_three_seconds() -> None:
     stage = running(killable(within=9.0))
     stage.stop("a")
     stage.advance(9.0)
     stage.stack_captured("a#1")
 
-    assert show(stage.advance(0.999)) == []
+    assert "ended a#1 abandoned" not in show(stage.advance(KILL_SECONDS - 0.001))
     assert show(stage.advance(0.001)) == ["ended a#1 abandoned", "blocked a#1", "WorkFinished"]
     assert stage.state("a") is JobState.BLOCKED
     assert stage.lifecycle.runs["a#1"].is_overdue
@@ -187,7 +187,7 @@ def test_an_end_that_was_not_handed_in_yet_keeps_the_run_from_being_given_up() -
     stage.stack_captured("a#1")
     stage.clock.advance(KILL_SECONDS)
 
-    assert stage.send(Tick({"a#1": 9.5})) == []
+    assert "ended a#1 abandoned" not in show(stage.send(Tick({"a#1": 9.5})))
     assert "ended a#1 cancelled" in show(stage.ended("a#1", How.KILLED))
 
 
@@ -211,7 +211,7 @@ def test_the_exit_code_is_that_of_a_survivor_although_no_stop_waited_for_the_run
     stage.advance(0.0)
     stage.stack_captured("a#1")
 
-    assert show(stage.advance(KILL_SECONDS))[:2] == ["ended a#1 abandoned", "blocked a#1"]
+    assert {"ended a#1 abandoned", "blocked a#1"} <= set(show(stage.advance(KILL_SECONDS)))
     assert report_of(stage).exit_code is ExitCode.SURVIVOR
 
 

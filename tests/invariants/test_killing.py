@@ -135,7 +135,7 @@ def test_a_run_that_is_never_given_up_is_found() -> None:
     steps = [step for step in history.steps if not any(is_of(a, EventName.BLOCKED, "stuck#1") for a in step.actions)]
     found = check(History(history.seed, [*steps, Step(steps[-1].now, Tick(), ())]), is_whole=False)
 
-    assert any("the end of a run that KILL did not end of stuck#1 was due at 1m3s" in one.text for one in found)
+    assert any("the end of a run that KILL did not end of stuck#1 was due at 1m5s" in one.text for one in found)
 
 
 def test_a_level_that_is_stopped_before_the_killed_runs_of_the_one_above_are_gone_is_found() -> None:

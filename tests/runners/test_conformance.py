@@ -73,7 +73,7 @@ class TestProcesses(RunnerConformance):
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 class TestDask(RunnerConformance):
     patience = 60.0
 

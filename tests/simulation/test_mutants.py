@@ -13,13 +13,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random, SystemRandom
+from random import SystemRandom
 from typing import NamedTuple
 
 import pytest
 import yaml
+from tests.support.bug_sample import judge
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "framework" / "taskloom" / "core"
@@ -44,7 +44,6 @@ def read_mutants() -> list[Mutant]:
 
 MUTANTS = read_mutants()
 # By default two mutants run; the long test runs a random sample, or every one with TASKLOOM_MUTANTS=all.
-SAMPLE_SIZE, FOUND_SHARE = 60, 0.95
 QUICKLY_FOUND = (MUTANTS[0], next(each for each in reversed(MUTANTS) if each.file == "wall_clock"))
 
 # A mutant is tested by these programs, the fastest first; the first that fails has found it.
@@ -116,7 +115,6 @@ def test_planted_bugs_are_found(
 ) -> None:
     seed = int(os.environ.get("TASKLOOM_SEED", SystemRandom().randrange(2**32)))
     is_all = os.environ.get("TASKLOOM_MUTANTS") == "all"
-    chosen = MUTANTS if is_all else Random(seed).sample(MUTANTS, SAMPLE_SIZE)
 
     def survives(mutant: Mutant) -> bool:
         root = tmp_path / str(MUTANTS.index(mutant))
@@ -126,12 +124,12 @@ def test_planted_bugs_are_found(
         finally:
             shutil.rmtree(root)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        survivors = [mutant.name for mutant, lives in zip(chosen, pool.map(survives, chosen), strict=True) if lives]
+    judged = judge(MUTANTS, survives, seed, is_all=is_all)
 
-    found = len(chosen) - len(survivors)
-    record_property("told", f"planted bugs: {found} of {len(chosen)} found, seed {seed}, survivors {survivors}")
-    assert len(survivors) <= len(chosen) * (1 - FOUND_SHARE)
+    survivors = [mutant.name for mutant in judged.survivors]
+    found = judged.tried - len(survivors)
+    record_property("told", f"planted bugs: {found} of {judged.tried} found, seed {seed}, survivors {survivors}")
+    assert judged.is_enough
 
 
 def plant(mutant: Mutant, root: Path) -> None:

@@ -105,11 +105,11 @@ class ClusterBench(RunnerBench):
 
 
 MakeBench = Callable[..., ClusterBench]
-"""`make_bench(cluster, patience=30.0, **options of the job)`."""
+"""`make_bench(cluster, patience=60.0, **options of the job)`."""
 
 
 @contextmanager
-def cluster_bench(folder: Path, options: Mapping[str, Any], patience: float = 30.0) -> Iterator[ClusterBench]:
+def cluster_bench(folder: Path, options: Mapping[str, Any], patience: float = 60.0) -> Iterator[ClusterBench]:
     """Make a runner and end all its runs afterwards."""
     from taskloom.runners.dask.runner import DaskRunner
 

@@ -52,12 +52,12 @@ class Marks:
         """Return when the mark was made last; -inf if it never was."""
         return float(self._folder.read(f"{what}-{self._name}") or "-inf")
 
-    def await_start(self, seconds: float = 30.0) -> Start:
+    def await_start(self, seconds: float = 60.0) -> Start:
         """Wait until the task was entered."""
         assert wait_until(lambda: bool(self.starts), seconds), f"{self._name} was not entered within {seconds:g} s"
         return self.starts[0]
 
-    def await_stop(self, seconds: float = 30.0) -> float:
+    def await_stop(self, seconds: float = 60.0) -> float:
         """Wait until no process that has entered the task is left; return at about which second that was."""
         pids = [start.pid for start in self.starts]
         assert wait_until(lambda: not living(pids), seconds), f"{self._name} executes after another {seconds:g} s"

@@ -27,7 +27,8 @@ from taskloom.text import to_json
 
 __all__ = ["SHORT", "WHY", "ClusterProgram", "FakeWorker", "WorkerProgram", "spec_of"]
 
-SOON = 30.0
+# Reached only when a test fails.
+SOON = 60.0
 WHY = Reason(ReasonKind.USER, "enough")
 # The processes of a run begin within it, also on a machine that is busy.
 SHORT = Lease(ttl=2.0, grace=1.0, period=0.5, claim_wait=30.0)

@@ -405,7 +405,7 @@ class ReferenceModel:
         if not job.kills:
             return lines + self.outlive(job, now)
         job.is_killed = True
-        self.set_due(job, "unkillable", now + (3.0 if job.place else 1.0))
+        self.set_due(job, "unkillable", now + 3.0)
         return [*lines, f"KillRun {job.run}"]
 
     def outlive(self, job: ReferenceJob, now: float) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import textwrap
+import urllib.error
 import urllib.request
 from pathlib import Path
 from threading import Event
@@ -88,11 +89,20 @@ class WebProgram:
         return found
 
     def wait_for(self, name: str, **expected: object) -> dict[str, Any]:
-        """Wait until the status of a job has these values; return it."""
+        """Wait until there is a job with these values of its status, which is returned: the page is there before it."""
         until, pause = mono() + PATIENCE_SECONDS, Event()
         while True:
-            status = self.job(name)
-            if all(status[key] == value for key, value in expected.items()):
+            status = self._known(name)
+            if status is not None and all(status[key] == value for key, value in expected.items()):
                 return status
             assert mono() < until, f"expected {expected}, not {status}"
             pause.wait(_LOOK_SECONDS)
+
+    def _known(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self.job(name)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            error.close()
+            return None

@@ -228,6 +228,13 @@ class Closing(Bad):
     seen: Sequence[CancelToken] = ()
 
 
+class Impatient(Closing):
+    """Cancel all runs in `retain`, too."""
+
+    def retain(self, _: Any) -> None:
+        self.close()
+
+
 class ClosedOnce(Bad):
     def close(self) -> None:
         if vars(self).setdefault("is_closed", False):
@@ -237,6 +244,9 @@ class ClosedOnce(Bad):
 
 OTHER = ErrorInfo("Other", "something else", "Other: something else\n")
 NOT_ENTERED_REPORT = lambda end: [RunStarted(end.run, True), end] if end.how is How.NOT_ENTERED else [end]  # noqa: E731
+
+# It gives a cancel half of its patience to arrive.
+PATIENT = "a_run_that_is_cancelled_while_its_task_is_made"
 
 BAD: list[tuple[str, Callable[[], Runner], str]] = [
     ("a_run_is_reported_once_when_it_begins", report(RunStarted, lambda each: []), "reported .* instead of"),
@@ -297,13 +307,14 @@ BAD: list[tuple[str, Callable[[], Runner], str]] = [
     ("a_coroutine_that_awaits_something_else_is", bad("order", without_coroutine), "no.* within 300ms"),
     ("a_run_that_was_cancelled_before_its_start_never", bad("token", woken_by(None)), "no RunEnded .* within 300ms"),
     ("a_run_that_was_cancelled_before_its_start_never", report(RunEnded, NOT_ENTERED_REPORT), "reported"),
-    ("a_run_that_is_cancelled_while_its_task_is_made", bad("token", woken_by(None)), "reported"),
+    (PATIENT, bad("token", woken_by(None)), "reported"),
     (
         "a_cancel_that_races_with_the_end_ends_the_run",
         report(RunEnded, lambda end: [end, end]),
         "reported the end 2 times",
     ),
     ("the_runner_may_be_closed_while_a_run_goes_on", Closing, "close has ended the run"),
+    ("what_no_job_needs_is_released_after", Impatient, "retain has ended the run"),
     ("closing_twice_does_no_harm", ClosedOnce, "closed already"),
     ("nothing_is_left_after_the_end", Leaking, "threads are left: left behind"),
     ("nothing_is_left_after_the_end", LeakingDescriptors, "descriptors are left open"),
@@ -407,7 +418,11 @@ def must_expire(message: str) -> bool:
     return any(word in message for word in ("300ms", "left", "no RunEnded", "token."))
 
 
-CASES = [pytest.param(*row, id=f"{row[0]} {row[2]:.20}", marks=[pytest.mark.long] * must_expire(row[2])) for row in BAD]
+def marks_of(rule: str, message: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.long] if rule == PATIENT or must_expire(message) else []
+
+
+CASES = [pytest.param(*row, id=f"{row[0]} {row[2]:.20}", marks=marks_of(row[0], row[2])) for row in BAD]
 
 
 @pytest.mark.parametrize(("rule", "make", "message"), CASES)

@@ -140,6 +140,8 @@ class Api:
         if request.method not in ("GET", "HEAD") or request.path not in _SLOW:
             return False
         jobs = request.query.get("job", ())
+        if request.path == "/readyz":  # with `verbose` it has a line for each job
+            return "verbose" in request.query and "false" not in request.query["verbose"]
         is_stream = "true" in request.query.get("follow", ())
         return not is_stream and (request.path != "/v1/jobs" or not jobs or any(map(is_glob, jobs)))
 

@@ -7,12 +7,12 @@ that has to be answered in time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from taskloom.clock import mono
 from taskloom.control.exchange import Deferred, Reply
-from taskloom.scheduler.snapshots import Snapshot, without_processes
+from taskloom.scheduler.snapshots import Jobs, Snapshot, without_processes
 
 __all__ = ["LATE_SECONDS", "Liveness"]
 
@@ -23,7 +23,7 @@ MOST_REQUESTS = 64
 
 
 class _Source(Protocol):
-    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Sequence[str] | None = None) -> None:
+    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Jobs = None) -> None:
         """Have `done` called on the scheduler's thread."""
 
 
@@ -72,9 +72,9 @@ class Liveness:
         late: Callable[[float], Reply],
         *,
         within: float,
-        jobs: Sequence[str] | None = None,
+        jobs: Jobs = None,
     ) -> Deferred:
-        """Return the reply that `make` makes of a snapshot of these jobs, or of all.
+        """Return the reply that `make` makes of a snapshot of these jobs: of all, or of those that a function chooses.
 
         After `within` seconds without an answer it is `late`, which gets the seconds by which the thread is late then.
         """

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from taskloom.core.model import Hold, JobState, Phase, WaitingFor
-from taskloom.core.report import JobReport
+from taskloom.core.awaited import is_awaited
+from taskloom.core.model import Phase
 from taskloom.scheduler.snapshots import Snapshot
 from taskloom.text import first_of
 
-__all__ = ["Readiness", "is_awaited", "readiness"]
+__all__ = ["Readiness", "readiness"]
 
 # More names than these make a line too long to read.
 _MOST_NAMED = 5
@@ -39,16 +39,7 @@ class Readiness(NamedTuple):
 
 
 def readiness(snapshot: Snapshot) -> Readiness:
-    """Return whether the program is ready. The snapshot has to have all jobs."""
+    """Return whether the program is ready. The snapshot has to have all jobs that are awaited."""
     if snapshot.phase is not Phase.OPEN:
         return Readiness(snapshot.phase)
     return Readiness(snapshot.phase, tuple(status.report.job for status in snapshot.jobs if is_awaited(status.report)))
-
-
-def is_awaited(report: JobReport) -> bool:
-    """Return whether the program is not ready because of this job."""
-    if not report.starts_at_once or report.is_ready or report.outcomes or report.hold is Hold.STOPPED:
-        return False
-    if report.state is JobState.WAITING:
-        return report.waiting_for is not WaitingFor.DEPENDENCY
-    return report.state in (JobState.RUNNING, JobState.STOPPING)

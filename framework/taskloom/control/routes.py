@@ -306,6 +306,7 @@ ROUTES: Sequence[Route] = (
         "Text",
         query=(_VERBOSE,),
         content=_PLAIN,
+        is_slow=True,
     ),
 )
 

@@ -266,6 +266,18 @@ class JobRecord:
         return Hold.STOPPED in self.holds
 
     @property
+    def starts_at_once(self) -> bool:
+        """Whether it starts with the program: by itself, without a delay and without a schedule."""
+        start = self.spec.start
+        return start.mode is StartMode.AUTO and not start.delay_seconds and self.spec.schedule is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its run is ready."""
+        run = self.last_run
+        return run is not None and run.ready is not None and run.ended is None
+
+    @property
     def waits_for_dependencies(self) -> bool:
         """Whether it waits for the jobs that it starts after."""
         return self.waiting_for is WaitingFor.DEPENDENCY

@@ -13,7 +13,6 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import (
     ErrorInfo,
     Hold,
-    JobSpec,
     JobState,
     Moment,
     Otherwise,
@@ -152,6 +151,11 @@ class JobReport:
         if not holds:
             return None
         return Hold.STOPPED if Hold.STOPPED in holds else Hold.PAUSED
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a user stopped it, so that nothing but a user starts it."""
+        return self.hold is Hold.STOPPED
 
     @property
     def held(self) -> str:
@@ -321,12 +325,12 @@ def read_job(core: Lifecycle, job: JobRecord, now: Moment) -> dict[str, Any]:
         "next_firing": None if job.next_firing is None else now.wall + job.next_firing.due_at - now.mono,
         "has_failed": job.has_failed,
         "has_given_up": job.has_given_up,
-        "is_ready": run is not None and run.ready is not None and run.ended is None,
+        "is_ready": job.is_ready,
         "is_flapping": job.backoff is not None and job.backoff.is_flapping(now.mono),
         "is_unresponsive": run is not None and run.unresponsive is not None and run.ended is None,
         "within": job.spec.join.within,
         "starts": job.spec.start.mode,
-        "starts_at_once": _starts_at_once(job.spec),
+        "starts_at_once": job.starts_at_once,
         "family": job.spec.family,
         "replica": job.spec.replica,
         "labels": job.spec.labels,
@@ -345,10 +349,6 @@ def _stop_left(run: RunRecord, now: Moment) -> float | None:
     if run.requested is None or run.ended is not None or isinf(run.overdue_at):
         return None
     return max(0.0, run.overdue_at - now.mono)
-
-
-def _starts_at_once(spec: JobSpec) -> bool:
-    return spec.start.mode is StartMode.AUTO and not spec.start.delay_seconds and spec.schedule is None
 
 
 def make_stop_report(core: Lifecycle, moment: Moment) -> StopReport:

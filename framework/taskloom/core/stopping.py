@@ -6,7 +6,6 @@ asked where the run is, and answers with StackCaptured.
 With `otherwise: kill` there are two more steps. Shortly before `within` is over, the processes of the run get TERM.
 When its stack was captured they are killed, and the stop still waits for the run, which is gone within milliseconds.
 If the kernel cannot kill it, such as in a read from a disk that does not answer, it is abandoned after KILL_SECONDS.
-A run elsewhere has PLACED_KILL_SECONDS: its runner may have to find out first that no answer comes, and calls it lost.
 
 No stop waits for a run with `join: 0s`. A whole shutdown goes on without it, and decides about it at its end: a run
 that is still alive then is abandoned, and one that has ended is not. A run that can be killed is killed at the end of
@@ -22,7 +21,7 @@ from typing import Any
 from taskloom.core.actions import CancelRun, CaptureStack, KillRun, MarkUrgent, ReportStopProgress, TerminateRun
 from taskloom.core.deadlines import DeadlineKind
 from taskloom.core.events import NOTHING, EventName
-from taskloom.core.model import CLUSTER, JobSpec, JobState, Reason, WaitingFor
+from taskloom.core.model import JobSpec, JobState, Reason, WaitingFor
 from taskloom.core.recording import drop_recording
 from taskloom.core.records import FollowUp, JobRecord, RunRecord
 from taskloom.core.store import JobStore
@@ -31,7 +30,6 @@ from taskloom.core.transitions import Decision
 __all__ = [
     "FIRST_PROGRESS_SECONDS",
     "KILL_SECONDS",
-    "PLACED_KILL_SECONDS",
     "PROGRESS_RUNS",
     "PROGRESS_SECONDS",
     "TERM_SECONDS",
@@ -51,18 +49,16 @@ URGENT_SHARE = 0.75
 # TERM comes so long before KILL, but not before the last fifth of the time: the run has the rest for a clean end.
 TERM_SECONDS = 2.0
 TERM_SHARE = 0.2
-# A killed process is gone within some milliseconds, and a hundred of them within this.
-KILL_SECONDS = 1.0
-# A runner calls a run elsewhere lost after 2 s without a confirmed end; the rest is for the way of that report.
-PLACED_KILL_SECONDS = 3.0
+# A killed process is gone within milliseconds. On a machine with ten times more work than processors that takes over a
+# second: the supervisor, the dying process and the program must each get a processor. A runner calls a run elsewhere
+# lost after 2 s without a confirmed end; the rest is for the way of that report.
+KILL_SECONDS = 3.0
 _NEVER = float("inf")
 
 
 def longest_kill(spec: JobSpec) -> float:
     """Return for how many seconds a stop waits at most for a run of the job that it has killed."""
-    if not spec.join.kills:
-        return 0.0
-    return PLACED_KILL_SECONDS if spec.runner.name == CLUSTER else KILL_SECONDS
+    return KILL_SECONDS if spec.join.kills else 0.0
 
 
 def terminate_at(requested: float, overdue_at: float) -> float:
@@ -145,8 +141,7 @@ class StopSequence:
         """Kill an overdue run, and wait until it is gone."""
         run.killed = self._store.now
         self._store.actions.append(KillRun(run.id))
-        seconds = KILL_SECONDS if run.whereabouts is None else PLACED_KILL_SECONDS
-        self._store.deadlines.add(run.killed.mono + seconds, self._unkillable, run)
+        self._store.deadlines.add(run.killed.mono + KILL_SECONDS, self._unkillable, run)
 
     def release(self, run: RunRecord) -> None:
         """Stop waiting for the run: it has ended, or the join policy has decided about it. Idempotent."""

@@ -12,10 +12,11 @@ Rules for a runner, which is registered under the entry-point group `taskloom.ru
   never blocks and never raises.
 - It never starts a run without an order, and after the report it keeps nothing of the run except the handle. Whatever
   it keeps between runs (idle threads) carries no state from one run to the next, and is released after `close`.
-- If it keeps something for certain options, such as a connection, it may have a method `retain(options)`, which must
-  not block. It is called after each reload, on any thread, with the options of all jobs on the runner: it may release
-  what no job needs once the last run that uses it has ended. A later run with other options is legal.
 - It never imports the scheduler.
+
+Methods that a runner may have beside those of Runner; the scheduler finds them by these protocols:
+- RetainsOptions: it keeps something for certain options, such as a connection, and releases it when no job needs it.
+- LeavesBehind: it has threads, processes or connections that a forked child must not use.
 
 Rules for a runner whose class has `kills = True`:
 - `kill` of a handle ends the run, whatever its task does: then RunEnded comes with `How.KILLED` and an error whose text
@@ -43,9 +44,9 @@ Its class says what it can do, by attributes that a job file is checked with; ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from taskloom.core.run_reports import (
     CallbackFailed,
@@ -72,8 +73,11 @@ __all__ = [
     "TERMINATE_SECONDS",
     "Emit",
     "KillableHandle",
+    "LeavesBehind",
     "ProcessInfo",
+    "RecordsBugs",
     "Report",
+    "RetainsOptions",
     "RunHandle",
     "RunOrder",
     "Runner",
@@ -210,3 +214,31 @@ class Runner(Protocol):
 
     def join(self, timeout: float) -> bool:
         """After `close`, wait until what was kept between runs is released; return False after `timeout` seconds."""
+
+
+@runtime_checkable
+class RetainsOptions(Protocol):
+    """A runner that keeps something for certain options, such as a connection."""
+
+    def retain(self, options: Iterable[Mapping[str, Any]]) -> None:
+        """Release what none of these options needs, as soon as the last run that uses it has ended.
+
+        Called after each reload with the options of all jobs on the runner, on a thread for such calls; an exception
+        does not undo the reload. Must not block. A later run with other options is legal.
+        """
+
+
+@runtime_checkable
+class LeavesBehind(Protocol):
+    """A runner with threads, processes or connections that a forked child must not use."""
+
+    def leave_behind(self) -> None:
+        """Called in a forked child: start nothing there, and touch nothing that belongs to the parent."""
+
+
+@runtime_checkable
+class RecordsBugs(Protocol):
+    """One of Taskloom's own runners, which has threads whose errors are bugs of Taskloom."""
+
+    record_bug: Callable[[BaseException], object]
+    """Called with an exception that has struck one of its threads. The scheduler sets it."""

@@ -21,7 +21,7 @@ from taskloom.core.lifecycle import Lifecycle
 from taskloom.core.model import JobSpec
 from taskloom.core.report import StopReport
 from taskloom.core.waits import Wait
-from taskloom.runners import Runner
+from taskloom.runners import LeavesBehind, RecordsBugs, RetainsOptions, Runner
 from taskloom.runners.callback_pool import CallbackPool
 from taskloom.scheduler.cancel_waves import CancelWaves
 from taskloom.scheduler.capture_requests import CaptureRequests
@@ -161,19 +161,18 @@ class ActionExecutor:
         if not reads_at_once(runner):
             # First: the next run is started by a thread that finds both, or neither.
             self._needs_helpers, self._is_prepared = True, False
-        if never_blocks(runner) and hasattr(runner, "record_bug"):
+        if never_blocks(runner) and isinstance(runner, RecordsBugs):
             runner.record_bug = self._messages.record_bug
         self._runners.setdefault(name, runner)
 
     def retain_options(self, specs: Sequence[JobSpec]) -> None:
         """Let the runners release what no declared job needs any more; any thread may call it, after a reload."""
         for name, runner in list(self._runners.items()):
-            retain = getattr(runner, "retain", None)
-            if retain is None:
+            if not isinstance(runner, RetainsOptions):
                 continue
             options = [spec.runner.options for spec in specs if spec.runner.name == name]
             # On a helper thread: no signal interrupts it inside a lock, and a reload that was applied does not raise.
-            self.helpers.submit("", [CancelCallback(partial(retain, options), "retain")])
+            self.helpers.submit("", [CancelCallback(partial(runner.retain, options), "retain")])
 
     def add_listener(self, listener: Listener) -> None:
         """Give the listener every event from now on, and each Wait if it takes them."""
@@ -209,9 +208,8 @@ class ActionExecutor:
     def leave_runners_behind(self) -> None:
         """Called in a forked child: let the runners start nothing there that was meant for the parent."""
         for runner in list(self._runners.values()):
-            leave_behind = getattr(runner, "leave_behind", None)
-            if leave_behind is not None:
-                leave_behind()
+            if isinstance(runner, LeavesBehind):
+                runner.leave_behind()
 
     def _join_callbacks(self, until: float) -> None:
         """Let each `terminate` return, or the end of the program would cut it off; log those that do not even begin."""

@@ -30,7 +30,7 @@ from taskloom.scheduler.handles import JobHandle, JobStatus, Run
 from taskloom.scheduler.live_run import RunGauges
 from taskloom.scheduler.memory import Memory
 from taskloom.scheduler.patience import patience
-from taskloom.scheduler.snapshots import Snapshot, complete, read_snapshot
+from taskloom.scheduler.snapshots import Jobs, Snapshot, complete, read_snapshot
 from taskloom.scheduler.subscribers import QUEUE_LIMIT, Listener
 from taskloom.sync.cancel_token import lock_timeout
 from taskloom.sync.gc_pause import paused_gc
@@ -361,13 +361,13 @@ class Scheduler:
         with paused_gc():
             return complete(engine.query(None, lambda core: read_snapshot(engine, core, names)))
 
-    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Iterable[str] | None = None) -> None:
+    def request_snapshot(self, done: Callable[[Snapshot], object], jobs: Jobs = None) -> None:
         """Have `done` called with a snapshot that `snapshots.complete` makes whole; waits for nothing.
 
         It is called on the scheduler's thread, so it must not block or raise. For servers, which have other clients.
         Raises SchedulerForked, and RuntimeError if the thread cannot be started.
         """
-        engine, names = self._engine, None if jobs is None else tuple(jobs)
+        engine, names = self._engine, jobs if jobs is None or callable(jobs) else tuple(jobs)
         engine.request(lambda core: done(read_snapshot(engine, core, names)))
 
     @property

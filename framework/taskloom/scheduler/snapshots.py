@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from taskloom.core.lifecycle import Lifecycle
     from taskloom.scheduler.engine import Engine
 
-__all__ = ["Snapshot", "complete", "read_snapshot", "without_processes"]
+__all__ = ["Jobs", "Snapshot", "complete", "read_snapshot", "without_processes"]
+
+
+Jobs = Iterable[str] | Callable[["Lifecycle"], Iterable[str]] | None
+"""Names of jobs, a function that chooses them on the scheduler's thread, or None for all."""
 
 
 class Snapshot(NamedTuple):
@@ -29,12 +33,12 @@ class Snapshot(NamedTuple):
     """Seconds until the deadline of the stop that is under way; None if there is none, or no limit."""
 
 
-def read_snapshot(engine: Engine, core: Lifecycle, jobs: Iterable[str] | None) -> Snapshot:
+def read_snapshot(engine: Engine, core: Lifecycle, jobs: Jobs) -> Snapshot:
     """Return a snapshot of these jobs, or of all, whose `jobs` are still to be made by `complete`.
 
     Called on the scheduler thread, on which a stop waits meanwhile: it only reads what can change. Raises UnknownJob.
     """
-    names = core.jobs if jobs is None else dict.fromkeys(jobs)
+    names = core.jobs if jobs is None else dict.fromkeys(jobs(core) if callable(jobs) else jobs)
     reason = core.shutdown.reason if core.phase is not Phase.OPEN else None
     now = engine.clock.now()
     left = core.stops.latest - now.mono if core.phase is Phase.STOPPING else inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.asked_api import AskedApi, awaited, hold, request_of, until_stopped
@@ -16,6 +16,7 @@ from taskloom.control import probes
 from taskloom.control.exchange import Deferred, Reply
 from taskloom.control.liveness import LATE_SECONDS
 from taskloom.core.events import EventName
+from taskloom.scheduler.snapshots import Jobs, Snapshot, complete
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "")
 PATHS = ("/metrics", "/livez", "/readyz")
@@ -97,6 +98,33 @@ def test_a_program_is_ready_in_one_word(scheduler: HeldScheduler, asked: AskedAp
 
     assert ask(asked, "/readyz") == (503, "stopping\n")
     may_end.set()
+
+
+def test_a_probe_reads_the_status_of_one_job_at_most(
+    asked: AskedApi, scheduler: HeldScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler's thread makes no stop wait until it has read ten thousand jobs."""
+    for number in range(5):
+        scheduler.add_function(f"web-{number}", until_stopped)
+    read: list[list[str]] = []
+    request = scheduler.request_snapshot
+
+    def request_noted(done: Callable[[Snapshot], object], jobs: Jobs = None) -> None:
+        def note(snapshot: Snapshot) -> None:
+            read.append([status.report.job for status in complete(snapshot).jobs])
+            done(snapshot)
+
+        request(note, jobs)
+
+    monkeypatch.setattr(scheduler, "request_snapshot", request_noted)
+    waiting = ask(asked, "/readyz")
+    scheduler.job("db").stop()
+    for number in range(5):
+        scheduler.job(f"web-{number}").stop()
+    ready = ask(asked, "/readyz")
+
+    assert (waiting, ready) == ((503, "waiting\n"), (200, "ready\n"))
+    assert read == [["db"], []]
 
 
 def test_a_verbose_probe_lists_the_jobs_that_count(asked: AskedApi) -> None:

@@ -88,6 +88,41 @@ def test_runs_of_earlier_starts_come_from_the_history(browser: Browser, tmp_path
         assert page.locator("table.runs tbody tr").count() == 2
 
 
+@pytest.mark.parametrize(
+    ("failing", "words", "retry_ms"),
+    [
+        ("**/v1/runs?since=*", "the program does not answer", 20_000),
+        ("**/v1/history?since=*", "Without the history: the program does not answer", 60_000),
+    ],
+    ids=["runs", "history"],
+)
+def test_a_request_that_fails_is_repeated_and_its_words_go_with_it(
+    browser: Browser, tmp_path: Path, failing: str, words: str, retry_ms: int
+) -> None:
+    """The clock of the page is moved forward, so the test does not wait for the next try."""
+    jobs = "jobs: {long: {task: countdown, params: {start: 86400}}}\n"
+    with WebProgram(tmp_path, jobs) as program:
+        program.wait_for("long", state="running")
+        program.process.end_by(15)
+    with WebProgram(tmp_path, jobs) as program, browser.page(program.link) as page:
+        program.wait_for("long", state="running")
+        page.clock.install()
+        page.route(failing, lambda route: route.abort())
+        page.goto(f"{program.url}#/timeline")
+        page.reload()
+        page.get_by_role("button", name="day").click()
+        status, earlier = page.get_by_role("status"), page.get_by_role("group", name="Runs of long").locator("a.calm")
+        status.get_by_text(words, exact=True).wait_for()
+        is_shown = earlier.count()
+
+        page.unroute(failing)
+        page.clock.fast_forward(retry_ms)
+        earlier.wait_for()
+        status.get_by_text(words).wait_for(state="detached")
+
+    assert is_shown == 0
+
+
 def test_a_week_of_a_job_that_runs_every_minute_is_shown_whole(browser: Browser, tmp_path: Path) -> None:
     jobs = "jobs: {busy: {task: countdown, params: {start: 0}}, long: {task: countdown, params: {start: 86400}}}\n"
     with WebProgram(tmp_path, jobs) as program:

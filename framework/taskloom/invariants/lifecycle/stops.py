@@ -19,7 +19,7 @@ from taskloom.invariants.lifecycle.model import NEVER, Model
 __all__ = ["Stops"]
 
 URGENT_SHARE = 0.75
-TERM_SECONDS, TERM_SHARE, KILL_SECONDS, PLACED_KILL_SECONDS = 2.0, 0.2, 1.0, 3.0
+TERM_SECONDS, TERM_SHARE, KILL_SECONDS = 2.0, 0.2, 3.0
 FIRST_PROGRESS_SECONDS, PROGRESS_SECONDS, PROGRESS_RUNS = 2.0, 3.0, 5
 
 MARK_URGENT, TERMINATE_RUN, CAPTURE_STACK, KILL_RUN = "MarkUrgent", "TerminateRun", "CaptureStack", "KillRun"
@@ -244,8 +244,7 @@ class Stops:
         if times.terminated is None:
             model.report("I7", f"KillRun of {action.run}, but no TerminateRun came before")
         times.killed = model.now
-        run = model.event_rules.live.get(action.run)
-        times.gone_by = model.now + (PLACED_KILL_SECONDS if run is not None and run.places else KILL_SECONDS)
+        times.gone_by = model.now + KILL_SECONDS
         model.deadlines.set((UNKILLABLE, action.run), times.gone_by)
 
     def check_progress_report(self, action: actions.ReportStopProgress) -> None:

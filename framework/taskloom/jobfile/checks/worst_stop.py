@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from taskloom.core.graph import stop_levels
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec
-from taskloom.core.stopping import PLACED_KILL_SECONDS
+from taskloom.core.stopping import KILL_SECONDS
 from taskloom.text import duration
 
 __all__ = ["SlowStop", "WorstStop", "worst_stop"]
@@ -74,7 +74,7 @@ def _levels(specs: Sequence[JobSpec]) -> list[Sequence[JobSpec]]:
 def _seconds(spec: JobSpec, stop_within: float) -> float:
     if spec.join.within == WAIT_FOR_EVER:
         return stop_within
-    return spec.join.within + (PLACED_KILL_SECONDS if spec.runner.name == "dask" else 0.0)
+    return spec.join.within + (KILL_SECONDS if spec.runner.name == "dask" else 0.0)
 
 
 def _slowest(level: Iterable[JobSpec], stop_within: float, below: str) -> SlowStop | None:

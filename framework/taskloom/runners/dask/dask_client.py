@@ -74,6 +74,7 @@ class DaskClient:
         self._listener = listener
         # Any: Dask says only of some functions what they return.
         self._client: Any = None
+        self._is_lost = False
         self._topics: list[str] = []
         self._watches: dict[str, tuple[Any, asyncio.Task[None]]] = {}
         # The loop refers to its tasks only weakly.
@@ -101,6 +102,8 @@ class DaskClient:
                 )
                 client.on_lost = self._lost
                 await client
+            if self._is_lost:  # Dask reads the stream before we go on here, and does not say twice that it is gone
+                raise ConnectionError("the connection to the Dask scheduler was closed")
         except Exception as error:  # noqa: BLE001 - of the system, of TLS or of Dask
             await _close(client, 0.5)
             is_silent = isinstance(root_cause(error), TimeoutError | asyncio.CancelledError)
@@ -209,6 +212,7 @@ class DaskClient:
             self._listener.worker_left(data["worker"], why)
 
     def _lost(self, why: str) -> None:
+        self._is_lost = True
         if self._client is not None:
             self._forget_tasks()  # Dask cancels all futures now: that says nothing about the runs
             self._listener.connection_lost(why)

@@ -32,7 +32,7 @@ def make_bench(tmp_path: Path, make_cluster: MakeCluster) -> Iterator[MakeBench]
     """Make a runner for a cluster: `make_bench(cluster, **options of the job)`. It ends before the cluster does."""
     with ExitStack() as stack:
 
-        def make(cluster: DaskCluster, *, patience: float = 30.0, **options: Any) -> ClusterBench:
+        def make(cluster: DaskCluster, *, patience: float = 60.0, **options: Any) -> ClusterBench:
             folder = tmp_path / f"marks {len(list(tmp_path.iterdir()))}"
             return stack.enter_context(cluster_bench(folder, options_for(cluster, **options), patience))
 

@@ -17,7 +17,7 @@ from taskloom.core.inputs import RunEnded
 from taskloom.core.model import How
 from taskloom.runners.dask.protocol.messages import PROTOCOL
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 HOST = socket.gethostname()
 

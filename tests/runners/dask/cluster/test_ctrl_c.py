@@ -17,7 +17,7 @@ from taskloom.clock import mono
 from taskloom.testing.runner_bench import living
 from taskloom.testing.runner_tasks import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 SOON = 60.0
 # Of a loaded machine, on which an interpreter that has imported Dask takes its time to end.

@@ -27,7 +27,7 @@ from taskloom.core.run_reports import RunReachable, RunUnreachable
 from taskloom.testing.runner_bench import BenchRun
 from taskloom.testing.runner_tasks import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 SLACK_SECONDS = 3.0
 

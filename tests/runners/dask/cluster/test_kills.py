@@ -21,7 +21,7 @@ from taskloom.core.model import How
 from taskloom.core.run_reports import RunReleased, RunUnreachable
 from taskloom.testing.runner_bench import BenchRun
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 # What a busy machine may add to a limit.
 SLACK_SECONDS = 5.0

@@ -20,7 +20,7 @@ from taskloom.core.inputs import RunEnded, RunStarted
 from taskloom.core.model import How
 from taskloom.testing.runner_bench import caught_log
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 # The marker files are on this machine, and so are all workers.
 LONG_JOBS = 200

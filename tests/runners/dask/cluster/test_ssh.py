@@ -18,7 +18,7 @@ from tests.support.dask_cluster import ROOT, DaskProcess, free_port
 
 from taskloom.clock import mono
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PATIENCE_SECONDS = 60.0
 _BLOCK = re.compile(r"```text\n(import dask\nfrom distributed import SSHCluster\n.*?)```", re.DOTALL)

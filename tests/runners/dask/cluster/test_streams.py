@@ -13,7 +13,7 @@ from taskloom.core.inputs import RunEnded
 from taskloom.core.model import How
 from taskloom.core.run_reports import RunUnreachable
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 # Each step of a run needs one request of a period instead of an event. The first one may begin with an attach.
 STEP_SECONDS = 2 * PERIOD + 15.0

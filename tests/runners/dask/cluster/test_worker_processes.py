@@ -21,7 +21,7 @@ from taskloom.runners.dask import on_worker
 from taskloom.runners.dask.protocol.messages import CommandKind
 from taskloom.runners.process.orphans import state_of
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 MANY = 60
 

@@ -10,12 +10,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random, SystemRandom
+from random import SystemRandom
 
 import pytest
 from tests.runners.dask.protocol.planted import Mutant, read_mutants
+from tests.support.bug_sample import judge
 
 import taskloom
 
@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[4]
 PACKAGE = Path(taskloom.__file__).parent / "runners" / "dask" / "protocol"
 MUTANTS = read_mutants()
 # The long test runs a random sample, or every one with TASKLOOM_MUTANTS=all.
-SAMPLE_SIZE, FOUND_SHARE = 60, 0.95
 # Reached only on a machine that is busy beyond measure: a mutant that loops for ever is ended by its CPU time.
 WALL_SECONDS = 900
 
@@ -52,18 +51,16 @@ def test_every_module_with_decisions_has_mutants() -> None:
 def test_planted_bugs_are_found(child_env: dict[str, str], record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("TASKLOOM_SEED", SystemRandom().randrange(2**32)))
     is_all = os.environ.get("TASKLOOM_MUTANTS") == "all"
-    chosen = MUTANTS if is_all else Random(seed).sample(MUTANTS, SAMPLE_SIZE)
 
     def survives(mutant: Mutant) -> bool:
         return look_for(mutant.module, mutant.number, child_env)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lives = list(pool.map(survives, chosen))
+    judged = judge(MUTANTS, survives, seed, is_all=is_all)
 
-    survivors = [f"{mutant.module}: {mutant.name}" for mutant, is_alive in zip(chosen, lives, strict=True) if is_alive]
-    found = len(chosen) - len(survivors)
-    record_property("told", f"planted bugs: {found} of {len(chosen)} found, seed {seed}, survivors {survivors}")
-    assert len(survivors) <= len(chosen) * (1 - FOUND_SHARE)
+    survivors = [f"{mutant.module}: {mutant.name}" for mutant in judged.survivors]
+    found = judged.tried - len(survivors)
+    record_property("told", f"planted bugs: {found} of {judged.tried} found, seed {seed}, survivors {survivors}")
+    assert judged.is_enough
 
 
 @pytest.mark.long
