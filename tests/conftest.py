@@ -70,9 +70,10 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        gc.enable()
+        # Frozen before it is enabled: otherwise the collector looks through all of it once more.
         if "TEST_IS_ALONE" not in os.environ:  # such a test measures a process as a user has it
             gc.freeze()
+        gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

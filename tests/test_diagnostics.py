@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import near_match
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("wanted", "known", "found"),
     [
         ("tik", ["tock", "tick"], "tick"),

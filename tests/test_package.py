@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 import taskloom
 from taskloom import EventName, JobState, Outcome, Reason, ReasonKind, Scheduler
@@ -18,7 +19,7 @@ from taskloom.core.policies import Condition, Otherwise
 ENUMS = [Outcome, JobState, ReasonKind, EventName, Phase, WaitingFor, Condition, Otherwise]
 
 
-@pytest.mark.parametrize("name", taskloom.__all__)
+@every_case("name", taskloom.__all__)
 def test_each_public_name_is_what_its_module_defines(name: str) -> None:
     assert getattr(taskloom, name).__name__ == name or name in ("Duration", "Signal", "param")
     assert name in dir(taskloom)
@@ -42,7 +43,7 @@ def test_the_import_of_the_package_imports_nothing_else_of_it() -> None:
 # -- enums are texts
 
 
-@pytest.mark.parametrize("owner", ENUMS, ids=lambda owner: owner.__name__)
+@every_case("owner", ENUMS, ids=lambda owner: owner.__name__)
 def test_a_member_is_its_value(owner: Any) -> None:
     for member in owner:
         assert member == member.value

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom import Check, Program
 from taskloom.program import Target, parse_signal, parse_target
@@ -48,7 +49,7 @@ def test_a_program_cannot_be_changed() -> None:
         program.env["A"] = "d"  # type: ignore[index]  # the point of the test
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("fields", "says"),
     [
         ({"argv": ()}, "cannot use argv without a program"),
@@ -85,7 +86,7 @@ def test_a_value_of_env_is_never_quoted() -> None:
     assert "hunter2" not in refusal(Program, argv=("a",), env={"PASSWORD": "hunter2\0"})
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("fields", "says"),
     [
         ({}, "write one of command, tcp and http; none is given"),
@@ -128,7 +129,7 @@ def test_an_address_is_read(text: str, target: Target) -> None:
     assert parse_target(str(target)) == target
 
 
-@pytest.mark.parametrize(
+@every_case(
     "text",
     [
         "", "h:80", "tcp://", "tcp://h", "tcp://:80", "tcp://h:0", "tcp://h:65536", "tcp://h:80/path", "tcp://h:80x",
@@ -141,6 +142,6 @@ def test_what_is_not_an_address_is_refused(text: object) -> None:
     assert refusal(parse_target, text)
 
 
-@pytest.mark.parametrize("value", ["", "SIG", "TERM TERM", "0", "-1", "RTMIN-1", "RTMAX+1", 0, -1, 65, True, None, 1.0])
+@every_case("value", ["", "SIG", "TERM TERM", "0", "-1", "RTMIN-1", "RTMAX+1", 0, -1, 65, True, None, 1.0])
 def test_what_is_not_a_signal_is_refused(value: object) -> None:
     assert "expected a name such as HUP or SIGTERM, or a number" in refusal(parse_signal, value)

@@ -6,12 +6,13 @@ import signal
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.errors import UnknownSignal
 from taskloom.signal_names import SIGNAL_NAMES, near_signal, read_signal, require_signal, signal_name
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("written", "number"),
     [
         ("HUP", 1), ("SIGHUP", 1), ("sighup", 1), (" Hup ", 1), ("1", 1), (1, 1), (signal.SIGTERM, 15), ("64", 64),
@@ -24,7 +25,7 @@ def test_a_signal_is_a_name_or_a_number(written: str | int, number: int) -> None
     assert require_signal(written) == number
 
 
-@pytest.mark.parametrize(
+@every_case(
     "written",
     [0, -1, 65, 32, 33, 10**30, True, False, None, 1.0, b"HUP", ["HUP"],
      "", " ", "SIG", "SIGSIGHUP", "0", "-1", "+1", "1.0", "1e1", "\u0661",

@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.task import LONGEST_DURATION_SECONDS, parse_duration
 from taskloom.text import (
@@ -26,7 +27,7 @@ from taskloom.text import (
 )
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("seconds", "exact", "rounded"),
     [
         (0, "0s", "0s"),
@@ -171,7 +172,7 @@ def test_json_shows_nothing_raw_and_means_the_same() -> None:
         assert printable_lines(text) == text
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("seconds", "text"),
     [
         (0.0, "0s"),

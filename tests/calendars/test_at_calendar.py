@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.calendars import at_calendar
 
 Utc = Callable[[str], float]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "text, timezone, instant, zone",
     [
         ("2026-12-24T18:00", "Europe/Berlin", "2026-12-24T17:00Z", "Europe/Berlin"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cpu_time import cpu_seconds
+from tests.support.every_case import every_case
 
 from taskloom.calendars import AtCalendar, CalendarError, CronCalendar, at_calendar, cron_calendar
 
@@ -57,8 +58,8 @@ def test_a_calendar_cannot_be_changed() -> None:
         EVERY_CALENDAR[0].expression = "0 0 * * *"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("calendar", EVERY_CALENDAR, ids=str)
-@pytest.mark.parametrize("wall", ODD)
+@every_case("calendar", EVERY_CALENDAR, ids=str)
+@every_case("wall", ODD)
 def test_no_number_makes_a_calendar_raise(calendar: CronCalendar, wall: float) -> None:
     after, latest = calendar.after(wall), calendar.latest(wall)
 
@@ -66,7 +67,7 @@ def test_no_number_makes_a_calendar_raise(calendar: CronCalendar, wall: float) -
     assert latest is None or latest <= wall
 
 
-@pytest.mark.parametrize("calendar", EVERY_CALENDAR, ids=str)
+@every_case("calendar", EVERY_CALENDAR, ids=str)
 def test_before_1970_and_after_9999_there_is_nothing(utc: Utc, calendar: CronCalendar) -> None:
     first, last = calendar.after(-1e9), calendar.latest(1e15)
 

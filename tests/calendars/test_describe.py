@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.calendars import (
     at_calendar,
@@ -24,7 +25,7 @@ BERLIN = "Europe/Berlin"
 WORKDAYS = cron_calendar("0 3 * * MON-FRI", BERLIN)
 
 
-@pytest.mark.parametrize(
+@every_case(
     "seconds, said",
     [
         (1, "every 1s"),
@@ -122,7 +123,7 @@ def test_a_calendar_near_its_end_returns_fewer_instants(utc: Utc) -> None:
     assert next_instants(schedule, Moment(0, after)) == [after]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "wall, timezone, said",
     [
         (1_795_357_800.9, "UTC", "Sun 2026-11-22 14:30:00 UTC"),
@@ -159,7 +160,7 @@ def test_every_form_of_an_expression_can_be_described(expression: str) -> None:
     assert said[0].islower()
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("every", "digits"),
     [
         (0.1, 3),

@@ -6,6 +6,7 @@ import pickle
 from random import Random
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.calendars import CalendarError, at_calendar, cron_calendar, find_zone, zones
 
@@ -97,7 +98,7 @@ INSTANTS = [
 ]
 
 
-@pytest.mark.parametrize("expression, why", EXPRESSIONS, ids=[repr(text) for text, _ in EXPRESSIONS])
+@every_case("expression, why", EXPRESSIONS, ids=[repr(text) for text, _ in EXPRESSIONS])
 def test_an_expression_is_refused_with_its_field_and_its_bad_text(expression: str, why: str) -> None:
     with pytest.raises(CalendarError) as caught:
         cron_calendar(expression, "UTC")
@@ -105,7 +106,7 @@ def test_an_expression_is_refused_with_its_field_and_its_bad_text(expression: st
     assert str(caught.value) == f"cannot use {expression!r} as cron; {why}"
 
 
-@pytest.mark.parametrize("name, why", TIMEZONES, ids=[repr(text) for text, _ in TIMEZONES])
+@every_case("name, why", TIMEZONES, ids=[repr(text) for text, _ in TIMEZONES])
 def test_a_zone_is_refused_with_the_nearest_name(name: str, why: str) -> None:
     with pytest.raises(CalendarError) as caught:
         cron_calendar("@daily", name)
@@ -113,7 +114,7 @@ def test_a_zone_is_refused_with_the_nearest_name(name: str, why: str) -> None:
     assert str(caught.value) == f"cannot use {name!r} as timezone; {why}"
 
 
-@pytest.mark.parametrize("text, timezone, why", INSTANTS, ids=[repr(text) for text, _, _ in INSTANTS])
+@every_case("text, timezone, why", INSTANTS, ids=[repr(text) for text, _, _ in INSTANTS])
 def test_an_instant_is_refused_with_the_reason(text: str, timezone: str | None, why: str) -> None:
     with pytest.raises(CalendarError) as caught:
         at_calendar(text, timezone)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.child_programs import run_program
+from tests.support.every_case import every_case
 
 from taskloom.catalog.params import TaskShape, inspect_task
 from taskloom.diagnostics import FieldError
@@ -119,7 +120,7 @@ def refused(task: object, **params: Any) -> FieldError:
     return error
 
 
-@pytest.mark.parametrize(
+@every_case(
     "task, name",
     [
         (plain, "plain"),
@@ -159,7 +160,7 @@ class Replaced(Task):  # type: ignore[no-redef]
 MADE = type("Made", (Task,), {"run": lambda self, ctx: None, "__module__": HERE})
 
 
-@pytest.mark.parametrize(
+@every_case(
     "task, message, hint",
     [
         (lambda ctx: None, "cannot run a lambda in a process: it cannot be imported by a name", "write a function or"),

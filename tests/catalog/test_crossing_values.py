@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr
+from tests.support.every_case import every_case
 
 from taskloom.catalog.params import inspect_task
 from taskloom.diagnostics import FieldError
@@ -42,7 +43,7 @@ def refused(task: object, **params: Any) -> FieldError:
     return error
 
 
-@pytest.mark.parametrize(
+@every_case(
     "value",
     [
         *(None, True, False, 0, -5, 2**64, 10**4000, 1.5, -0.0, 1e308, "", "text", "ä😀\x00\u2028", "\ud800"),
@@ -100,7 +101,7 @@ OTHER_VALUES: list[tuple[str, Any, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("name, value, message, hint", OTHER_VALUES, ids=[row[0] for row in OTHER_VALUES])
+@every_case("name, value, message, hint", OTHER_VALUES, ids=[row[0] for row in OTHER_VALUES])
 def test_a_value_that_is_not_json_data_is_refused(name: str, value: Any, message: str, hint: str) -> None:
     error = refused(plain, value=value)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
+from tests.support.every_case import every_case
 
 from taskloom.catalog.params import ParamErrors, ShapeError, inspect_task
 from taskloom.task import Context, Duration, Task, param
@@ -165,7 +166,7 @@ def test_every_error_is_reported_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("value", "message", "hint"),
     [
         (True, "cannot use true as times; expected an integer", ""),
@@ -202,7 +203,7 @@ def test_a_limit_is_shown_as_written() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["no", "yes", "on", "off", 0, 1, "true", "False"])
+@every_case("value", ["no", "yes", "on", "off", 0, 1, "true", "False"])
 def test_a_bool_is_never_guessed(value: object) -> None:
     [(loc, message, hint)] = errors_of(Classic, {"n": 1, "flag": value})
 

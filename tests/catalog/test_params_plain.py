@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.catalog.params import ParamErrors, ParamShape
 from taskloom.catalog.plain_params import accept_plain
@@ -93,7 +94,7 @@ def test_pydantic_accepts_every_plainly_accepted_value_unchanged(
         assert same(values["p"], expected["p"])
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("annotation", "value", "expected"),
     [
         (int, 5, 5),

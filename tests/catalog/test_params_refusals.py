@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.catalog.params import ShapeError, inspect_task
 from taskloom.task import Context, Task
@@ -186,7 +187,7 @@ REFUSALS: list[tuple[object, str]] = [
 ]
 
 
-@pytest.mark.parametrize("target, reason", REFUSALS, ids=[reason[:30] for _, reason in REFUSALS])
+@every_case("target, reason", REFUSALS, ids=[reason[:30] for _, reason in REFUSALS])
 def test_an_object_that_cannot_run_is_refused_with_the_reason(target: object, reason: str) -> None:
     with pytest.raises(ShapeError) as caught:
         inspect_task(target)

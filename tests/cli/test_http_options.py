@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli.http_options import http_setting
 from taskloom.jobfile.fields.http import HTTP, HttpSetting, read_address
@@ -24,7 +25,7 @@ def test_an_address_of_this_machine_is_enough(written: str, host: str, port: int
     assert str(HttpSetting(host, port)) == written
 
 
-@pytest.mark.parametrize(
+@every_case(
     "written",
     ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:80", "[::1]", "a b:1",
      "http://127.0.0.1:8080", "[127.0.0.1]:80", "user@localhost:80", "localhost:80/x", "localhost:٣", 8080, None, True],

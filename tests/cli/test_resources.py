@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli import main, resources
 from taskloom.cli.resources import (
@@ -51,7 +52,7 @@ LACKING = [
 ]
 
 
-@pytest.mark.parametrize(("error", "advice"), LACKING, ids=repr)
+@every_case(("error", "advice"), LACKING, ids=repr)
 def test_a_lack_of_resources_is_recognized(error: BaseException, advice: str) -> None:
     assert advice in advice_for(error)
 
@@ -72,7 +73,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("error", OTHERS, ids=repr)
+@every_case("error", OTHERS, ids=repr)
 def test_other_errors_are_not_a_lack_of_resources(error: BaseException) -> None:
     assert advice_for(error) == ""
 

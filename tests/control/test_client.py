@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h11
 import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_control import FakeControl, fake_program, is_gone, reply, short_folder, until_gone
 
 from taskloom.control.client import Connection, Refused, job_path
@@ -114,7 +115,7 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("name", GARBAGE)
+@every_case("name", GARBAGE)
 def test_garbage_is_an_error_in_words(name: str) -> None:
     raw, why = GARBAGE[name]
 

@@ -6,6 +6,7 @@ import json
 from math import inf
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.connection import (
     BODY_BYTES,
@@ -177,7 +178,7 @@ BIG = b"x" * 70_000
 TOO_LARGE_HEAD = b"GET / HTTP/1.1\r\nhost: x\r\nbig: " + BIG + b"\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("data", "refused"),
     [
         pytest.param(TOO_LARGE_HEAD, (431, "too-large-head"), id="head"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support import running_job
 from tests.support.asked_api import until_stopped
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control.readiness import Readiness, readiness
@@ -32,7 +33,7 @@ def test_a_job_that_is_about_to_start_is_awaited(waiting_for: WaitingFor) -> Non
     assert is_awaited(replace(WAITING, waiting_for=waiting_for))
 
 
-@pytest.mark.parametrize(
+@every_case(
     "change",
     [
         {"is_ready": True},

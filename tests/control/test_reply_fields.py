@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.client_errors import BadReply
 from taskloom.control.reply_fields import Fields
@@ -27,16 +28,16 @@ LEGAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("data", [{}, {"a": None}], ids=["missing", "null"])
+@every_case("reader", READERS)
+@every_case("data", [{}, {"a": None}], ids=["missing", "null"])
 def test_a_value_that_is_missing_is_an_empty_one(reader: str, data: dict[str, Any]) -> None:
     read, empty, _ = READERS[reader]
 
     assert read(Fields(data)) == empty
 
 
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("reader", READERS)
+@every_case("value", VALUES)
+@every_case("reader", READERS)
 def test_a_value_of_another_type_is_an_error_in_words(reader: str, value: str) -> None:
     read, _, expected = READERS[reader]
     fields = Fields({"a": VALUES[value]}, "pid 7")

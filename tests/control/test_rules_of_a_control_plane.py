@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.asked_api import AskedApi, ListedLines, events_of, until_stopped
 from tests.support.control_server import wanted
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 import taskloom.control
@@ -28,7 +29,7 @@ DYNAMIC = {"getattr", "setattr", "delattr", "eval", "exec", "compile", "globals"
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "yaml", "xmlrpc", "socketserver"}
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=[each.name for each in SOURCES])
+@every_case("source", SOURCES, ids=[each.name for each in SOURCES])
 def test_no_text_of_a_request_becomes_a_name_or_code(source: Path) -> None:
     """Others walked the attributes of live objects by the path of a request, or imported the class of an error."""
     found = set()
@@ -42,7 +43,7 @@ def test_no_text_of_a_request_becomes_a_name_or_code(source: Path) -> None:
     assert found <= BEFORE_REQUESTS.get(source.name, set())
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=[each.name for each in SOURCES])
+@every_case("source", SOURCES, ids=[each.name for each in SOURCES])
 def test_there_is_no_socket_but_a_unix_socket(source: Path) -> None:
     assert "AF_INET" not in source.read_text()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.asked_api import AskedApi, ListedLines, request_of, until_stopped
 from tests.support.control_server import PATIENCE_SECONDS, echo, get, serving
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.clock import mono
@@ -230,7 +231,7 @@ def test_a_slow_request_is_answered_before_the_end(own_runtime_folder: str) -> N
             assert b'"/slow"' in client.read_all()
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("path", "query", "slow"),
     [
         ("/v1/jobs", {}, True),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.target import parse_target
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("target", "path", "query"),
     [
         (b"/v1/jobs", "/v1/jobs", {}),
@@ -27,7 +28,7 @@ def test_a_target_is_decoded(target: bytes, path: str, query: dict[str, tuple[st
     assert parse_target(target) == (path, query)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("target", "message"),
     [
         (b"/%zz", "cannot decode '/%zz': '%zz' is not a percent escape"),

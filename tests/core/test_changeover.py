@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_calendar import FakeCalendar
 from tests.support.hand_driven_core import HandDrivenCore, event_of, running, show
 from tests.support.random_jobs import in_process
@@ -62,7 +63,7 @@ SETS: dict[str, tuple[tuple[JobSpec, ...], tuple[JobSpec, ...], list[str], list[
 }
 
 
-@pytest.mark.parametrize("case", SETS)
+@every_case("case", SETS)
 def test_what_a_reload_adds_begins_when_what_it_removed_has_ended_and_the_others_keep_their_runs(case: str) -> None:
     before, after, ending, beginning = SETS[case]
     stage = running(*before)
@@ -273,7 +274,7 @@ def test_an_instant_that_comes_during_the_wait_is_made_up_for_as_after_any_delay
 DUE, EARLIER, OFTEN = FakeCalendar(3.0, 60.0), FakeCalendar(2.5, 60.0), FakeCalendar(0.25, 0.5)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("schedule", "events"),
     [
         (Schedule(calendar=DUE), ["queued new#1"]),

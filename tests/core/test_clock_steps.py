@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.cron_core import DAY, HOUR, MINUTE, NOON, START, CronCore, cron, shown, time_of_day
+from tests.support.every_case import every_case
 
 from taskloom.calendars import at_calendar, cron_calendar
 from taskloom.core.model import Moment
@@ -16,7 +17,7 @@ from taskloom.testing import make_job
 # -- which calendars wait, and for how long
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("expression", "seconds"),
     [
         ("* * * * *", 60), ("*/5 * * * *", 60), ("0 * * * *", 60), ("30 */2 * * *", 60), ("* 3 * * *", 60),
@@ -34,8 +35,8 @@ def test_a_field_of_the_time_of_day_that_begins_with_a_star_makes_a_wildcard(exp
 # -- wildcards follow the clock
 
 
-@pytest.mark.parametrize("back", [2 * MINUTE, HOUR, 2 * HOUR, 2 * HOUR + 50 * MINUTE, 179 * MINUTE, 181 * MINUTE, DAY])
-@pytest.mark.parametrize("expression", ["* * * * *", "*/1 0-23 * * *", "*,3 * * * *", "0 * * * * *"])
+@every_case("back", [2 * MINUTE, HOUR, 2 * HOUR, 2 * HOUR + 50 * MINUTE, 179 * MINUTE, 181 * MINUTE, DAY])
+@every_case("expression", ["* * * * *", "*/1 0-23 * * *", "*,3 * * * *", "0 * * * * *"])
 def test_every_minute_goes_on_once_a_minute_whatever_the_clock_shows(expression: str, back: int) -> None:
     stage = CronCore(cron(expression))
     stage.pass_time(30 * MINUTE)
@@ -48,7 +49,7 @@ def test_every_minute_goes_on_once_a_minute_whatever_the_clock_shows(expression:
     assert stage.missed == 0
 
 
-@pytest.mark.parametrize("back", [2, 25, 40, 59, 61, 2 * HOUR, 3 * HOUR + 60, DAY])
+@every_case("back", [2, 25, 40, 59, 61, 2 * HOUR, 3 * HOUR + 60, DAY])
 def test_every_second_goes_on_once_a_second_whatever_the_clock_shows(back: int) -> None:
     stage = CronCore(cron("* * * * * *"))
     stage.pass_time(100)
@@ -109,8 +110,8 @@ def test_with_missed_skip_such_an_instant_is_missed() -> None:
 # -- fixed times are held back
 
 
-@pytest.mark.parametrize("back", [25, 40, 59, 61, HOUR, 2 * HOUR, 179 * MINUTE, 3 * HOUR])
-@pytest.mark.parametrize("expression", ["30 12 * * *", "30 0-23 * * *", "0,30 9-17 * * *", "0 30 12 * * *"])
+@every_case("back", [25, 40, 59, 61, HOUR, 2 * HOUR, 179 * MINUTE, 3 * HOUR])
+@every_case("expression", ["30 12 * * *", "30 0-23 * * *", "0,30 9-17 * * *", "0 30 12 * * *"])
 def test_a_fixed_time_does_not_run_twice(expression: str, back: int) -> None:
     stage = CronCore(cron(expression))
     before = stage.pass_time(30 * MINUTE)
@@ -220,8 +221,8 @@ def test_steps_that_come_after_the_clock_has_caught_up_are_not_added() -> None:
     assert shown(began + stage.pass_time(3 * HOUR)) == ["12:30:00", "14:30:00"]
 
 
-@pytest.mark.parametrize("back", [25, 40, 2 * HOUR, DAY])
-@pytest.mark.parametrize("expression", ["* * * * *", "30 12 * * *", "*/20 * * * * *"])
+@every_case("back", [25, 40, 2 * HOUR, DAY])
+@every_case("expression", ["* * * * *", "30 12 * * *", "*/20 * * * * *"])
 def test_back_and_forth_misses_only_what_came_since_and_repeats_nothing(expression: str, back: int) -> None:
     stage = CronCore(cron(expression))
     before = stage.pass_time(30 * MINUTE)

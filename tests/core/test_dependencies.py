@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import StartRun
@@ -154,7 +155,7 @@ def rows() -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in lines}
 
 
-@pytest.mark.parametrize("how", SCENES)
+@every_case("how", SCENES)
 def test_the_state_of_each_condition_for_each_state_of_a_job(how: str) -> None:
     stage = SCENES[how]()
 
@@ -253,7 +254,7 @@ def test_a_job_whose_dependency_becomes_impossible_is_skipped_with_the_reason() 
     assert show(found)[-1] == "WorkFinished"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("how", "text"),
     [
         ("missing", "there is no job 'b'"),

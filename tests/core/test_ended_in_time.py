@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, show
 
 from taskloom.core import inputs
@@ -62,8 +63,8 @@ def tick_at(stage: HandDrivenCore, second: float, **ended: float) -> list[Action
     return stage.send(inputs.Tick({f"{job}#1": when for job, when in ended.items()}))
 
 
-@pytest.mark.parametrize("ended", [7.0, DUE])
-@pytest.mark.parametrize("case", CASES)
+@every_case("ended", [7.0, DUE])
+@every_case("case", CASES)
 def test_a_deadline_that_the_run_has_met_is_not_acted_on(case: str, ended: float) -> None:
     stage = stage_of(case)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.events import EventName
@@ -66,8 +67,8 @@ CAUSES: dict[str, tuple[dict[str, Any], Cause]] = {
 }
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("cause", CAUSES)
+@every_case("policy", POLICIES)
+@every_case("cause", CAUSES)
 def test_everything_stops_whatever_the_restart_policy(cause: str, policy: str) -> None:
     """A restart could only follow when the thread ends, which may be never."""
     policies, happen = CAUSES[cause]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.inputs import RunEnded
 from taskloom.core.model import ErrorInfo, How, Outcome, Reason, ReasonKind
@@ -37,7 +38,7 @@ def test_without_a_request_to_stop_the_body_decides(how: How, outcome: Outcome) 
 BY_ITSELF = [how for how in How if how not in (How.KILLED, How.LOST)]
 
 
-@pytest.mark.parametrize(("kind", "how"), [*product(ASKED, BY_ITSELF)], ids=lambda value: value.value)
+@every_case(("kind", "how"), [*product(ASKED, BY_ITSELF)], ids=lambda value: value.value)
 def test_after_a_request_to_stop_it_is_cancelled_unless_it_failed_by_itself(kind: ReasonKind, how: How) -> None:
     failed_alone = how in (How.RAISED, How.PERMANENT)
 
@@ -52,8 +53,8 @@ def test_an_error_that_the_wake_up_may_have_caused_is_kept_beside_cancelled(how:
     assert decide_outcome(report(how, was_woken=True), Reason(ReasonKind.USER)) == (Outcome.CANCELLED, ERROR)
 
 
-@pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
-@pytest.mark.parametrize("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.KILLED])
+@every_case("was_woken", [False, True], ids=["not woken", "woken"])
+@every_case("how", [How.RETURNED, How.CANCELLED, How.RAISED, How.PERMANENT, How.KILLED])
 def test_the_first_cause_decides_however_the_body_ended(how: How, was_woken: bool) -> None:
     ended = report(how, was_woken)
 
@@ -61,18 +62,18 @@ def test_the_first_cause_decides_however_the_body_ended(how: How, was_woken: boo
     assert decide_outcome(ended, Reason(ReasonKind.WATCHDOG))[0] is Outcome.FAILED
 
 
-@pytest.mark.parametrize("was_woken", [False, True], ids=["not woken", "woken"])
-@pytest.mark.parametrize("kind", ASKED)
+@every_case("was_woken", [False, True], ids=["not woken", "woken"])
+@every_case("kind", ASKED)
 def test_a_run_that_the_stop_killed_is_cancelled_and_says_how(kind: ReasonKind, was_woken: bool) -> None:
     assert decide_outcome(report(How.KILLED, was_woken), Reason(kind)) == (Outcome.CANCELLED, ERROR)
 
 
-@pytest.mark.parametrize("kind", [None, *ReasonKind])
+@every_case("kind", [None, *ReasonKind])
 def test_a_run_that_its_runner_lost_is_lost_whatever_was_requested(kind: ReasonKind | None) -> None:
     assert decide_outcome(report(How.LOST), Reason(kind) if kind else None) == (Outcome.LOST, ERROR)
 
 
-@pytest.mark.parametrize("kind", [*ReasonKind])
+@every_case("kind", [*ReasonKind])
 def test_a_run_whose_body_was_not_called_is_cancelled_unless_it_was_stopped_for_a_limit(kind: ReasonKind) -> None:
     late = {ReasonKind.DEADLINE: Outcome.TIMED_OUT, ReasonKind.WATCHDOG: Outcome.FAILED}
 

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import ApplySpec
@@ -73,7 +74,7 @@ FIELDS: dict[str, tuple[Any, ReloadAction]] = {
 }
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@every_case("name", FIELDS)
 def test_the_action_for_each_changed_field(name: str) -> None:
     value, verdict = FIELDS[name]
 
@@ -272,7 +273,7 @@ MEETINGS = [(where, "restart") for where in RESTARTS]
 MEETINGS += [(where, "keep") for where in RESTARTS if "away" in where or "off" in where]
 
 
-@pytest.mark.parametrize(("where", "what"), MEETINGS)
+@every_case(("where", "what"), MEETINGS)
 def test_a_reload_in_every_state_of_a_job(where: str, what: str) -> None:
     """With new params, and with the declaration that it had when it was running, where that says something else."""
     make, at_once, follows = RESTARTS[where]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.failing_job import (
     LIMITED,
     OTHER,
@@ -86,7 +87,7 @@ def test_a_job_that_waits_for_its_restart_starts_at_once_if_that_may_fix_it(what
     assert (job.restarts, job.backoff, job.waiting_for) == (0, None, None)
 
 
-@pytest.mark.parametrize("what", LEAVES)
+@every_case("what", LEAVES)
 def test_its_restart_is_left_alone_if_nothing_may_fix_it(what: str) -> None:
     stage = stage_of(job_a())
     fail(stage)
@@ -110,8 +111,8 @@ def test_a_reload_of_the_same_declaration_resets_nothing() -> None:
     assert stage.lifecycle.jobs["a"].has_given_up
 
 
-@pytest.mark.parametrize("when", [RestartWhen.ON_FAILURE, RestartWhen.ALWAYS])
-@pytest.mark.parametrize(
+@every_case("when", [RestartWhen.ON_FAILURE, RestartWhen.ALWAYS])
+@every_case(
     ("policies", "fields"),
     [
         ({"timeout": 5.0}, {"timeout": 50.0}),

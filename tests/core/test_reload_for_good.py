@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.failing_job import (
     LIMITED,
     OTHER,
@@ -58,7 +59,7 @@ def failed_for_good(how: str) -> HandDrivenCore:
     return stage
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("how", "fields", "is_fixed"),
     [
         ("gave up", {"params": {"n": 1}}, True),

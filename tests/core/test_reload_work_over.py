@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, running, show
 
 from taskloom.core.model import How, JobSpec, JobState, Otherwise
@@ -39,7 +40,7 @@ LEFT: dict[str, tuple[list[JobSpec], bool]] = {
 }
 
 
-@pytest.mark.parametrize("left", LEFT)
+@every_case("left", LEFT)
 def test_a_reload_ends_the_program_exactly_if_a_start_with_the_same_declarations_would(left: str) -> None:
     jobs, ends = LEFT[left]
     stage, fresh = running(make_job("a"), DAEMON), running(*jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.inputs import Shutdown
@@ -25,7 +25,7 @@ def stopped(reason: Reason, how: How = How.RETURNED) -> StopReport:
     return make_stop_report(stage.lifecycle, stage.clock.now())
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("reason", "code"),
     [
         (BY_INT, ExitCode.INTERRUPTED),

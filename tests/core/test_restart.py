@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore
 
 from taskloom.core.events import EventName
@@ -240,7 +240,7 @@ def exit_code(stage: HandDrivenCore) -> int:
 CELLS = [(row[0], when, row[2 + number]) for row in rows() for number, when in enumerate(RestartWhen)]
 
 
-@pytest.mark.parametrize(("how", "when", "cell"), CELLS, ids=[f"{how} ({when.value})" for how, when, _ in CELLS])
+@every_case(("how", "when", "cell"), CELLS, ids=[f"{how} ({when.value})" for how, when, _ in CELLS])
 def test_what_follows_is_what_the_table_says(how: str, when: RestartWhen, cell: str) -> None:
     has_failed = cell.endswith("!")
 
@@ -249,7 +249,7 @@ def test_what_follows_is_what_the_table_says(how: str, when: RestartWhen, cell: 
     assert exit_code(played(how, when)) == (1 if has_failed else 0)
 
 
-@pytest.mark.parametrize(("how", "outcome"), [(row[0], row[1]) for row in rows()], ids=[row[0] for row in rows()])
+@every_case(("how", "outcome"), [(row[0], row[1]) for row in rows()], ids=[row[0] for row in rows()])
 def test_the_policy_never_changes_the_outcome(how: str, outcome: str) -> None:
     for when in RestartWhen:
         stage = played(how, when)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.actions import Action, StartRun
@@ -203,7 +204,7 @@ OVERLAPS: dict[tuple[str, Overlap], list[str]] = {
 }
 
 
-@pytest.mark.parametrize(("where", "overlap"), OVERLAPS, ids=[f"{over.value} {where}" for where, over in OVERLAPS])
+@every_case(("where", "overlap"), OVERLAPS, ids=[f"{over.value} {where}" for where, over in OVERLAPS])
 def test_a_firing_while_the_job_is_busy(where: str, overlap: Overlap) -> None:
     stage = busy_stage(where, overlap)
     stage.clock.advance_to(20)

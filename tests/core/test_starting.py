@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, event_of, show
 
 from taskloom.core.events import EventName
@@ -120,7 +121,7 @@ RESTARTS: dict[str, tuple[Make, list[str] | type[UsageError]]] = {
 }
 
 
-@pytest.mark.parametrize("where", RESTARTS)
+@every_case("where", RESTARTS)
 def test_a_restart_by_a_user_in_every_state(where: str) -> None:
     make, answer = RESTARTS[where]
     stage = make()

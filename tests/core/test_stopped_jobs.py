@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import HandDrivenCore, show
 from tests.support.held_jobs import every, hold_of, keeps_the_invariants, started_core
 
@@ -250,8 +251,8 @@ CAUSES: dict[str, Callable[[HandDrivenCore], object]] = {
 }
 
 
-@pytest.mark.parametrize("cause", CAUSES)
-@pytest.mark.parametrize("start", STAGES)
+@every_case("cause", CAUSES)
+@every_case("start", STAGES)
 def test_nothing_but_a_user_starts_a_stopped_job(start: str, cause: str) -> None:
     """Each cause, then everything else that might start it, and the end of a run that it may still have."""
     stage = STAGES[start]()
@@ -279,8 +280,8 @@ COMMANDS: dict[str, Callable[[HandDrivenCore], object]] = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("start", [name for name in STAGES if "running" not in name and not name.startswith("blo")])
+@every_case("command", COMMANDS)
+@every_case("start", [name for name in STAGES if "running" not in name and not name.startswith("blo")])
 def test_a_user_starts_it_again(start: str, command: str) -> None:
     stage = STAGES[start]()
     end_run(stage)

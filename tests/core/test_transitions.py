@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.hand_driven_core import BOOM, HandDrivenCore, show
 
 from taskloom.core import lifecycle
@@ -279,7 +280,7 @@ def snapshot(stage: HandDrivenCore) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize(("start", "name"), PAIRS, ids=[f"{name} while {start}" for start, name in PAIRS])
+@every_case(("start", "name"), PAIRS, ids=[f"{name} while {start}" for start, name in PAIRS])
 def test_every_input_in_every_state_is_legal_or_changes_nothing(start: str, name: str) -> None:
     make, state = STAGES[start]
     stage, cell = make(), cells()[start, name]
@@ -300,7 +301,7 @@ def test_every_input_in_every_state_is_legal_or_changes_nothing(start: str, name
         assert ("-" if found is None else found.state.value[:4]) == cell
 
 
-@pytest.mark.parametrize("start", REFUSED_STARTS)
+@every_case("start", REFUSED_STARTS)
 def test_a_refused_start_has_its_own_error(start: str) -> None:
     kind, message = REFUSED_STARTS[start]
     stage = STAGES[start][0]()
@@ -360,8 +361,8 @@ def test_the_inputs_take_every_transition_of_the_table(monkeypatch: pytest.Monke
     assert taken == {(state, decision) for state, row in TRANSITIONS.items() for decision in row}
 
 
-@pytest.mark.parametrize("decision", Decision, ids=lambda decision: decision.value)
-@pytest.mark.parametrize("state", JobState, ids=lambda state: state.value)
+@every_case("decision", Decision, ids=lambda decision: decision.value)
+@every_case("state", JobState, ids=lambda state: state.value)
 def test_every_decision_in_every_state_leads_where_the_table_says_or_is_refused(
     state: JobState, decision: Decision
 ) -> None:
@@ -389,16 +390,14 @@ def test_a_job_can_be_started_in_exactly_the_states_in_which_a_start_is_not_refu
     assert startable | refused == set(JobState)
 
 
-@pytest.mark.parametrize("attribute", ["state", "waiting_for", "follow_up", "next_firing"])
-def test_only_the_store_assigns_the_state_of_a_job(attribute: str) -> None:
-    assigned = {
-        file.name
-        for file in Path(lifecycle.__file__).parent.glob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == attribute
-    }
+def test_only_the_store_assigns_the_state_of_a_job() -> None:
+    files: dict[str, set[str]] = {name: set() for name in ("state", "waiting_for", "follow_up", "next_firing")}
+    for file in Path(lifecycle.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in files:
+                files[node.attr].add(file.name)
 
-    assert assigned == {"store.py"}
+    assert files == {name: {"store.py"} for name in files}
 
 
 def test_arming_a_delay_leaves_the_job_waiting_for_it_and_its_end_starts_the_run() -> None:

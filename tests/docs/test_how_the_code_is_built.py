@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.house.test_imports import EXEMPT
+from tests.support.every_case import every_case
 
 from taskloom.jobfile.loader import check
 
@@ -41,7 +42,7 @@ def exists(name: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("token", TOKENS)
+@every_case("token", TOKENS)
 def test_each_name_in_backticks_exists(token: str) -> None:
     if DOTTED.fullmatch(token):
         assert exists(token)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import MASK
 from taskloom.history.errors import BadTarget, HistoryUnusable
@@ -79,7 +80,7 @@ SERVERS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "options", "shown"), SERVERS, ids=[text for text, _, _ in SERVERS])
+@every_case(("text", "options", "shown"), SERVERS, ids=[text for text, _, _ in SERVERS])
 def test_a_url_of_postgresql_is_what_libpq_takes(text: str, options: dict[str, str], shown: str) -> None:
     target = parse_target(text)
 
@@ -173,7 +174,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "shown", "reason"), REFUSED, ids=[ascii(text) for text, _, _ in REFUSED])
+@every_case(("text", "shown", "reason"), REFUSED, ids=[ascii(text) for text, _, _ in REFUSED])
 def test_what_is_no_place_is_refused_with_the_legal_ones(text: str, shown: str, reason: str) -> None:
     with pytest.raises(BadTarget) as caught:
         parse_target(text, cwd=CWD)

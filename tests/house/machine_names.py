@@ -30,6 +30,16 @@ ENUMS = {
     "holds": ("taskloom", "Hold"),
 }
 VERBS = ("run", "validate", "simulate", "drill", "tasks", "schema")
+SHOW_HELP = """
+import sys
+from taskloom.cli import main
+for verb in sys.argv[1:]:
+    print("\\f", flush=True)
+    try:
+        main([verb, "--help"])
+    except SystemExit:
+        pass
+"""
 JOBS = """
 jobs:
   tick:
@@ -87,20 +97,27 @@ def schema_keys(value: object, at: str = "") -> Iterator[str]:
             yield from schema_keys(item, at)
 
 
-def call(*arguments: str, cwd: Path) -> str:
-    """Return what the command line prints."""
-    command = [sys.executable, "-m", "taskloom", *arguments]
+def python(*arguments: str, cwd: Path) -> str:
+    """Return what a Python program prints."""
     # As for a user who has set nothing; the history is written beside the job files.
     env = {name: value for name, value in os.environ.items() if not name.startswith("TASKLOOM_")}
     env["XDG_STATE_HOME"] = str(cwd)
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
-def options(verb: str, cwd: Path) -> Iterator[str]:
-    """Yield the options of a verb, as its help lists them."""
-    for line in call(verb, "--help", cwd=cwd).partition("\nOptions:\n")[2].splitlines():
-        if line.startswith("  -"):
-            yield from (word.strip(",") for word in line.split("  ")[1].split() if word.startswith("-"))
+def call(*arguments: str, cwd: Path) -> str:
+    """Return what the command line prints."""
+    return python("-m", "taskloom", *arguments, cwd=cwd)
+
+
+def options(cwd: Path) -> Iterator[tuple[str, set[str]]]:
+    """Yield each verb with its options, as its help lists them. One process shows the help of all verbs."""
+    pages = python("-c", SHOW_HELP, *VERBS, cwd=cwd).split("\f")
+    for verb, page in zip(VERBS, pages[1:], strict=True):
+        lines = page.partition("\nOptions:\n")[2].splitlines()
+        written = [line.split("  ")[1] for line in lines if line.startswith("  -")]
+        yield verb, {word.strip(",") for each in written for word in each.split() if word.startswith("-")}
 
 
 def answers(folder: Path) -> Iterator[tuple[str, Any]]:
@@ -127,8 +144,8 @@ def collect() -> dict[str, list[str]]:
         names[f"names of {module}"] = sorted(set(python_names(module)))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for verb in VERBS:
-            names[f"options of {verb}"] = sorted(set(options(verb, folder)))
+        for verb, found in options(folder):
+            names[f"options of {verb}"] = sorted(found)
         names["keys of the job file"] = sorted(set(schema_keys(json.loads(call("schema", cwd=folder)))))
         for what, answer in answers(folder):
             names[f"JSON of {what}"] = sorted(set(json_keys(answer)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-import pytest
+from tests.support.every_case import every_case
 
 from taskloom import errors
 from taskloom.control import client_errors
@@ -262,7 +262,7 @@ HISTORY_ROWS: list[tuple[BaseException, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "text"), HISTORY_ROWS, ids=[type(error).__name__ for error, _ in HISTORY_ROWS])
+@every_case(("error", "text"), HISTORY_ROWS, ids=[type(error).__name__ for error, _ in HISTORY_ROWS])
 def test_an_error_of_the_history_says_exactly_this(error: BaseException, text: str) -> None:
     assert str(error) == text
     assert isinstance(error, history_errors.HistoryError)
@@ -272,7 +272,7 @@ def test_every_error_class_of_the_history_has_a_row() -> None:
     assert {type(error).__name__ for error, _ in HISTORY_ROWS} == set(history_errors.__all__) - {"Holder"}
 
 
-@pytest.mark.parametrize(("error", "text"), CLIENT_ROWS, ids=[type(error).__name__ for error, _ in CLIENT_ROWS])
+@every_case(("error", "text"), CLIENT_ROWS, ids=[type(error).__name__ for error, _ in CLIENT_ROWS])
 def test_an_error_of_a_client_says_exactly_this(error: BaseException, text: str) -> None:
     assert str(error) == text
     assert isinstance(error, client_errors.ControlError)
@@ -282,7 +282,7 @@ def test_every_error_class_of_clients_has_a_row() -> None:
     assert {type(error).__name__ for error, _ in CLIENT_ROWS} == set(client_errors.__all__)
 
 
-@pytest.mark.parametrize(("error", "text"), ROWS, ids=[type(error).__name__ for error, _ in ROWS])
+@every_case(("error", "text"), ROWS, ids=[type(error).__name__ for error, _ in ROWS])
 def test_an_error_says_exactly_this(error: BaseException, text: str) -> None:
     assert str(error) == text
 

@@ -102,7 +102,8 @@ class ImportReader(ast.NodeVisitor):
         self.found: list[Import] = []
 
     def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        is_name = isinstance(node.test, ast.Name | ast.Attribute)  # to unparse each condition takes long
+        if is_name and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for statement in node.orelse:
                 self.visit(statement)
         else:

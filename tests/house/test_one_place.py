@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 
 FRAMEWORK = Path(__file__).resolve().parents[2] / "framework"
 HOME = FRAMEWORK / "taskloom" / "text.py"
@@ -32,8 +33,9 @@ def copies(source: str) -> list[tuple[int, str]]:
 
 
 def _copies(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and id(node) not in docstrings and "did you mean" in str(node.value):
             yield node, SUGGESTION
         elif isinstance(node, ast.Attribute) and node.attr in {"ljust", "rjust"}:
@@ -83,7 +85,7 @@ def test_the_place_itself_has_each_of_them() -> None:
     assert {found for _, found in copies(HOME.read_text(encoding="utf-8"))} == {PLURAL, SUGGESTION, COLUMNS, SECONDS}
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("source", "copy"),
     [
         ("f\"{n} job{'' if n == 1 else 's'}\"", PLURAL),

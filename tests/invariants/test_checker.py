@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 from tests.support.hand_driven_core import HandDrivenCore
 
@@ -116,7 +116,7 @@ BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "change"), BROKEN, ids=[text for _, text, _ in BROKEN])
+@every_case(("rule", "text", "change"), BROKEN, ids=[text for _, text, _ in BROKEN])
 def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Events], Events]) -> None:
     events = json.loads(json.dumps(change(correct_events())))
 
@@ -192,7 +192,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "text", "make"), MISSING, ids=[text for _, text, _ in MISSING])
+@every_case(("rule", "text", "make"), MISSING, ids=[text for _, text, _ in MISSING])
 def test_a_broken_rule_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
     found = check(make())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 
 from taskloom.core.events import Event
@@ -79,7 +80,7 @@ BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text", "change"), BROKEN, ids=[text for _, text, _ in BROKEN])
+@every_case(("rule", "text", "change"), BROKEN, ids=[text for _, text, _ in BROKEN])
 def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Events], Events]) -> None:
     found = check_events(change(copy.deepcopy(correct_history().as_dicts())))
 
@@ -159,7 +160,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "text", "make"), MISSING, ids=[text for _, text, _ in MISSING])
+@every_case(("rule", "text", "make"), MISSING, ids=[text for _, text, _ in MISSING])
 def test_a_broken_rule_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
     found = check(make(), is_whole=False)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.falsified_history import Events, drop, edit, tampered
 from tests.support.random_jobs import in_process
 
@@ -78,7 +79,7 @@ def test_a_correct_history_of_killed_runs_breaks_no_rule() -> None:
 TERM, KILL = actions.TerminateRun, actions.KillRun
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "change"),
     [
         ("TerminateRun of deaf#1 was due at", move(TERM, "deaf#1", times=0)),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_calendar import FakeCalendar
 from tests.support.falsified_history import Events, drop, edit, find, numbered, tampered, twice
 
@@ -101,9 +102,7 @@ BROKEN: list[tuple[str, str, Callable[[Events], Events]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "change"), BROKEN, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(BROKEN)]
-)
+@every_case(("rule", "text", "change"), BROKEN, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(BROKEN)])
 def test_a_broken_rule_is_found_in_the_events_alone(rule: str, text: str, change: Callable[[Events], Events]) -> None:
     events = change(copy.deepcopy(correct_history().as_dicts()))
 
@@ -190,9 +189,7 @@ MISSING: list[tuple[str, str, Callable[[], History]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "make"), MISSING, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(MISSING)]
-)
+@every_case(("rule", "text", "make"), MISSING, ids=[f"{text} {n}" for n, (_, text, _) in enumerate(MISSING)])
 def test_a_broken_rule_is_found_in_the_history(rule: str, text: str, make: Callable[[], History]) -> None:
     found = check(make(), is_whole=False)
 
@@ -377,8 +374,8 @@ def test_every_event_name_is_known_to_the_checker() -> None:
 # -- jitter, which no event shows
 
 
-@pytest.mark.parametrize("overlap", list(Overlap))
-@pytest.mark.parametrize("jitter", [0.5, 6.0, 9.0])
+@every_case("overlap", list(Overlap))
+@every_case("jitter", [0.5, 6.0, 9.0])
 def test_firings_that_jitter_break_no_rule_and_too_late_ones_do(overlap: Overlap, jitter: float) -> None:
     job = make_job("s", schedule=Schedule(every=10.0, jitter=jitter, overlap=overlap))
     history = simulate([job], seconds=600, behaviours={"s": Behaviour(work=12.0, reaction=1.5)})

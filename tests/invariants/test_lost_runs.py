@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.random_jobs import in_process
 
 from taskloom.core.actions import Action
@@ -77,7 +77,7 @@ WRONG: list[tuple[str, str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "change"), WRONG, ids=[f"{name}: {text}" for name, text, _ in WRONG])
+@every_case(("name", "text", "change"), WRONG, ids=[f"{name}: {text}" for name, text, _ in WRONG])
 def test_a_wrong_history_is_found(name: str, text: str, change: Change) -> None:
     violations = check(changed(history(), name, change))
 

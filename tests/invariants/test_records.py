@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_calendar import FakeCalendar
 from tests.support.falsified_history import tampered
 
@@ -44,8 +45,8 @@ def test_a_second_run_for_an_instant_is_found(schedule: Schedule) -> None:
     assert [each.rule for each in found if "is a second run for" in each.text].count("I10") == len(first) - 1 > 0
 
 
-@pytest.mark.parametrize("by", [-2.0, -40.0, -20.5])
-@pytest.mark.parametrize("overlap", list(Overlap))
+@every_case("by", [-2.0, -40.0, -20.5])
+@every_case("overlap", list(Overlap))
 def test_an_interval_may_show_its_instants_again_after_the_clock_was_set_back(by: float, overlap: Overlap) -> None:
     result = history(replace(INTERVAL, overlap=overlap), At(45.25, ClockStep(by)), runs=[3.0], seconds=100.0)
 

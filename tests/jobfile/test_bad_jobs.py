@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.jobfile import check
@@ -35,8 +36,8 @@ CATALOG = GivenCatalog({"idle": idle, "slow": Slow})
 ROWS: list[dict[str, Any]] = [row for table in TABLES for row in yaml.safe_load(table.read_text("utf-8"))]
 
 
-@pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
-@pytest.mark.parametrize("row", ROWS, ids=[row["summary"] for row in ROWS])
+@every_case("with_libyaml", [True, False], ids=["libyaml", "python"])
+@every_case("row", ROWS, ids=[row["summary"] for row in ROWS])
 def test_a_bad_job_is_reported(
     row: dict[str, str], with_libyaml: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

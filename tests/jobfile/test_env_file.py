@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.env_lines import LARGEST, MOST_PROBLEMS
 from taskloom.errors import JobFileError
@@ -33,7 +34,7 @@ def said(content: str | bytes) -> str:
     return render_all(caught.value.problems)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("line", "value"),
     [
         ("A=b", "b"),
@@ -83,7 +84,7 @@ def test_a_file_without_lines_gives_nothing(content: str) -> None:
     assert values_in(content) == {}
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("content", "message", "shown"),
     [
         ("hunter2", "e:1:1: error: cannot read this line: it is not NAME=VALUE", "**********"),

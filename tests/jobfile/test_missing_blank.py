@@ -7,6 +7,7 @@ from pathlib import Path
 import pydantic
 import pytest
 import yaml
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.diagnostics import missing_blank
@@ -82,8 +83,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("with_libyaml", [True, False], ids=["libyaml", "python"])
-@pytest.mark.parametrize("text, named", [row for row in ROWS if row[1]])
+@every_case("with_libyaml", [True, False], ids=["libyaml", "python"])
+@every_case("text, named", [row for row in ROWS if row[1]])
 def test_a_missing_blank_is_told_as_that(
     text: str, named: str, with_libyaml: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +122,7 @@ def test_what_is_not_a_missing_blank_has_another_message(text: str) -> None:
     assert problems
 
 
-@pytest.mark.parametrize(
+@every_case(
     "written", ["http://host/", "22:22", "C:\\temp", "a::b", "a: b", "plain", "a:", ":b", 5, None, "1a:b", "-x:y"]
 )
 def test_a_text_that_has_a_colon_is_not_a_key(written: object) -> None:

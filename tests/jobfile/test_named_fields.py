@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.errors import InvalidJob
 from taskloom.job import Job
@@ -72,7 +73,7 @@ def named(field: str, value: object) -> list[str]:
     return [field, *map(str, inner)]
 
 
-@pytest.mark.parametrize("field, value", ROWS, ids=[f"{field}-{number}" for number, (field, _) in enumerate(ROWS)])
+@every_case("field, value", ROWS, ids=[f"{field}-{number}" for number, (field, _) in enumerate(ROWS)])
 def test_the_error_names_the_field(field: str, value: Any) -> None:
     job = Job(name="a", task=Count, **{field: value})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom import Check, Job, Program, Scheduler, Task
@@ -116,8 +117,8 @@ def checked(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **variab
 # -- join
 
 
-@pytest.mark.parametrize("join", ["10s", {"otherwise": "kill"}, {"within": "10s"}, {}], ids=str)
-@pytest.mark.parametrize("daemon", [True, False])
+@every_case("join", ["10s", {"otherwise": "kill"}, {"within": "10s"}, {}], ids=str)
+@every_case("daemon", [True, False])
 def test_kill_is_the_default_on_process_for_daemons_too(daemon: bool, join: Any) -> None:
     assert spec(runner="process", daemon=daemon, join=join).join == KILLED
     assert spec(runner="process", daemon=daemon).join == KILLED
@@ -159,8 +160,8 @@ def test_kill_is_refused_where_runs_cannot_be_killed(runner: dict[str, Any], why
     assert errors(**runner, daemon=True, join={"otherwise": "kill"}) == [(("join", "otherwise"), why, hint)]
 
 
-@pytest.mark.parametrize("runner", ["nowhere", 5, {"process": {"nice": "x"}}, {"thread": {"x": 1}}], ids=str)
-@pytest.mark.parametrize("otherwise", ["kill", "exit"])
+@every_case("runner", ["nowhere", 5, {"process": {"nice": "x"}}, {"thread": {"x": 1}}], ids=str)
+@every_case("otherwise", ["kill", "exit"])
 def test_nothing_is_said_of_the_join_of_an_unknown_runner(runner: Any, otherwise: str) -> None:
     assert all(loc[0] == "runner" for loc, _, _ in errors(runner=runner, join={"otherwise": otherwise}))
 

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.core.model import JobSpec, RunnerSpec
@@ -37,7 +38,7 @@ def errors(**fields: Any) -> list[tuple[Any, str, str]]:
     return [error[:3] for error in caught.value.errors]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "written, options",
     [
         ("process", {}),
@@ -62,7 +63,7 @@ def test_the_options_of_process_are_plain_data(written: Any, options: dict[str, 
     assert json.loads(json.dumps(found.options)) == options
 
 
-@pytest.mark.parametrize(
+@every_case(
     "options, loc, message, hint",
     [
         ({"env": {"A": 8080}}, "env.A", "cannot use 8080 as runner.process.env.A; expected text", "write it in quotes"),

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import Place, Problem, Related
 from taskloom.errors import JobFileError
@@ -73,7 +74,7 @@ def test_several_problems_are_rendered_one_below_the_other() -> None:
     assert render_all([]) == ""
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("line", "column", "length", "shown", "carets"),
     [
         ("\ta: b", 5, 1, "    a: b", "       ^"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from pydantic import AnyUrl, BaseModel, PostgresDsn, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from tests.support.every_case import every_case
 
 from taskloom.core.model import JobSpec
 from taskloom.diagnostics import MASK, Place, Problem, Related
@@ -62,7 +62,7 @@ def secrets_in(**params: Any) -> frozenset[str]:
     return secrets_of([JobSpec(name="a", task="task", params=params)])
 
 
-@pytest.mark.parametrize(
+@every_case(
     "value",
     [
         SecretStr("hunter2"),
@@ -91,7 +91,7 @@ def test_a_secret_is_found_wherever_it_is_in_a_param(value: object) -> None:
     assert "hunter2" in secrets_in(value=value)
 
 
-@pytest.mark.parametrize(
+@every_case(
     "value",
     ["plain", 5, None, True, b"bytes", ["a", 1.5], {"key": "value"}, "ssh://git@host/x", "https://anna@host/", Broken(),
      object(), "anna:hunter2@host", "http://host/a:b@c", "http://host?a:b@c"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.jobfile import check
@@ -60,7 +61,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("text, message", FOREIGN)
+@every_case("text, message", FOREIGN)
 def test_a_file_of_another_program_gets_one_line(text: str, message: str) -> None:
     Path("a.yaml").write_text(text)
 
@@ -70,7 +71,7 @@ def test_a_file_of_another_program_gets_one_line(text: str, message: str) -> Non
     assert problem.severity == "error"
 
 
-@pytest.mark.parametrize("text, count", JOB_FILES)
+@every_case("text, count", JOB_FILES)
 def test_a_job_file_reports_all_its_problems(text: str, count: int) -> None:
     Path("a.yaml").write_text(text)
 

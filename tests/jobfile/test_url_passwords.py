@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom import Context
@@ -23,7 +24,7 @@ def connect(ctx: Context, url: str = "", port: int = 0, words: list[str] | None 
 CATALOG = GivenCatalog({"connect": connect})
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "shown"),
     [
         ("postgres://anna:hunter2@db/main", f"postgres://anna:{MASK}@db/main"),

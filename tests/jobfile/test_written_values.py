@@ -8,6 +8,7 @@ from pathlib import Path
 import pydantic
 import pytest
 import yaml
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.diagnostics import Problem
@@ -83,7 +84,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("written, quoted", [*NUMBERS, *TEXTS, *CONTAINERS])
+@every_case("written, quoted", [*NUMBERS, *TEXTS, *CONTAINERS])
 def test_a_wrong_value_of_a_field_is_quoted_as_written(written: str, quoted: str) -> None:
     field = "enabled" if written[0] in "[{\n" else "labels"
     [problem] = problems_of(f"jobs:\n  a:\n    task: count\n    {field}: {written}\n")
@@ -91,21 +92,21 @@ def test_a_wrong_value_of_a_field_is_quoted_as_written(written: str, quoted: str
     assert problem.message.startswith(f"cannot use {quoted} as ")
 
 
-@pytest.mark.parametrize("written, quoted", [*NUMBERS, *CONTAINERS])
+@every_case("written, quoted", [*NUMBERS, *CONTAINERS])
 def test_a_wrong_value_of_a_param_is_quoted_as_written(written: str, quoted: str) -> None:
     [problem] = problems_of(f"jobs:\n  a:\n    task: count\n    params:\n     text: {written}\n")
 
     assert problem.message.startswith(f"cannot use {quoted} as text; expected text")
 
 
-@pytest.mark.parametrize("written, quoted", TEXTS)
+@every_case("written, quoted", TEXTS)
 def test_a_wrong_text_of_a_param_is_quoted_as_written(written: str, quoted: str) -> None:
     [problem] = problems_of(f"jobs:\n  a:\n    task: count\n    params:\n     n: {written}\n")
 
     assert problem.message.startswith(f"cannot use {quoted} as n; expected an integer")
 
 
-@pytest.mark.parametrize(
+@every_case(
     "field, quoted",
     [
         ("timeout: -1.50", "-1.50 as a duration"),
@@ -166,7 +167,7 @@ def test_a_job_that_is_null_is_quoted_as_written() -> None:
     assert [message.split()[2] for message in messages] == ["~", "null", "NULL"]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "text, quoted",
     [
         ("jobs:\n  a: 1.10\n", "1.10"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import ErrorInfo, Outcome
@@ -61,7 +62,7 @@ OVERDUE = other(5, "stop_overdue", "a#1", where="a.py:3", within=5.0)
 SILENT = other(5, "unresponsive", "a#1", poll_age=9.0)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("rows", "expected"),
     [
         ([queued(0, "a#1"), ready(0, "a#1"), ended(1, "a#1", "succeeded")], []),

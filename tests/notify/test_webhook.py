@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.webhook_server import HANG, WebhookServer, reply
 
 from taskloom.clock import mono, wall
@@ -80,7 +81,7 @@ def test_a_signature_is_that_of_the_time_and_the_body_and_no_other() -> None:
     assert len({sign("a", 1, b"x"), sign("b", 1, b"x"), sign("a", 2, b"x"), sign("a", 1, b"y")}) == 4
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("answer", "reason"),
     [
         (reply("200 OK"), ""),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.events import Event, EventName, format_wall
 from taskloom.core.model import ErrorInfo, Outcome, Reason, ReasonKind
@@ -27,7 +28,7 @@ def instant(seconds: float) -> str:
     return format_wall(NOON + seconds)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("event_", "message", "level"),
     [
         (event(EventName.STARTED, attempt=1), "started", "INFO"),

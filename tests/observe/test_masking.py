@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import MASK
 from taskloom.observe import masking
@@ -22,7 +23,7 @@ from taskloom.observe.secret_forms import forms_of
 CANARY = "can'ary/\"pä+\\ss\tword"
 
 
-@pytest.mark.parametrize(
+@every_case(
     "shown",
     [
         CANARY, repr(CANARY), repr([CANARY, "x"]), repr({"a": CANARY + "'"}), ascii(CANARY), repr(CANARY.encode()),
@@ -43,9 +44,9 @@ def test_a_secret_is_masked_in_each_form(shown: str) -> None:
     assert "word" not in masked
 
 
-@pytest.mark.parametrize("user", ["", "a", "ab", "abc", "abcd:"])
-@pytest.mark.parametrize("after", ["", "\n", "xy"])
-@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@every_case("user", ["", "a", "ab", "abc", "abcd:"])
+@every_case("after", ["", "\n", "xy"])
+@every_case("encode", [base64.b64encode, base64.urlsafe_b64encode])
 def test_a_secret_is_masked_in_base64_whatever_is_around_it(user: str, after: str, encode: object) -> None:
     secret = "hunter2-hunter3>>>???"
     encoded = (base64.b64encode if encode is base64.b64encode else base64.urlsafe_b64encode)(

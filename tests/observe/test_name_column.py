@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.model import Moment
 from taskloom.observe.console import Console
@@ -37,8 +38,8 @@ def test_the_longest_name_counts_replicas() -> None:
     assert longest_name([]) == 0
 
 
-@pytest.mark.parametrize("log_format", [LogFormat.SHORT, LogFormat.FULL])
-@pytest.mark.parametrize("line_width", [None, 40, 80, 120, 1000])
+@every_case("log_format", [LogFormat.SHORT, LogFormat.FULL])
+@every_case("line_width", [None, 40, 80, 120, 1000])
 def test_the_messages_of_all_jobs_begin_in_the_same_column(log_format: LogFormat, line_width: int | None) -> None:
     names = ["a", "taskloom", "thirteen-long", "collector-of-the-north-west.12", f"{LONGEST}.1000"]
     column = NameColumn(line_width)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 from rich.console import Console
+from tests.support.every_case import every_case
 
 from taskloom.observe.terminal import has_styles, is_terminal, width
 
@@ -42,13 +43,13 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("is_tty", [True, False])
-@pytest.mark.parametrize("environ", PLAIN, ids=str)
+@every_case("is_tty", [True, False])
+@every_case("environ", PLAIN, ids=str)
 def test_no_escape_is_written(environ: Mapping[str, str], is_tty: bool) -> None:
     assert not has_styles(Stream(is_terminal=is_tty), environ)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("environ", "on_a_terminal", "elsewhere"),
     [
         ({"TERM": "xterm"}, True, False),
@@ -95,8 +96,8 @@ def test_the_width_is_that_of_columns_within_bounds(
     assert width() == expected
 
 
-@pytest.mark.parametrize("environ", [*PLAIN, {"TERM": "xterm", "FORCE_COLOR": "1"}], ids=str)
-@pytest.mark.parametrize("is_tty", [True, False])
+@every_case("environ", [*PLAIN, {"TERM": "xterm", "FORCE_COLOR": "1"}], ids=str)
+@every_case("is_tty", [True, False])
 def test_an_explicit_choice_comes_before_all_variables(environ: Mapping[str, str], is_tty: bool) -> None:
     assert has_styles(Stream(is_terminal=is_tty), environ, choice="always")
     assert not has_styles(Stream(is_terminal=is_tty), environ, choice="never")

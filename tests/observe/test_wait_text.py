@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.events import Event, EventName
 from taskloom.core.model import Hold, JobState, Moment, WaitingFor
@@ -30,7 +31,7 @@ def backoff(policy: RestartPolicy, *, delay: float, recent: int = 0, seconds: fl
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("wait_", "lines"),
     [
         (

@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom_plugins.addresses import Address, address_of, parse_address
 
@@ -14,7 +15,7 @@ LOOPBACK = socket.if_nametoindex("lo")
 BRACKETS = "an IPv6 host is written in brackets, as in tcp://[::1]:5514"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "address"),
     [
         ("tcp://127.0.0.1:5514", Address("tcp", "127.0.0.1", 5514)),
@@ -69,7 +70,7 @@ def test_another_notation_of_an_address_means_the_same(text: str, plain: str) ->
     assert str(parse_address(text)) == plain
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "every", "multicast"),
     [
         ("tcp://:1", True, False),
@@ -102,7 +103,7 @@ LONG = "a" * 64
 PARTS = "each part between dots has 1 to 63 letters or digits"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "problem"),
     [
         ("tcp://h:99999999999999999999", "port 99999999999999999999 is over 65535"),
@@ -131,7 +132,7 @@ def test_a_host_or_path_that_can_never_work_is_refused_in_words(text: str, probl
     assert str(caught.value) == f"cannot read {text!r} as an address: {problem}"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "problem"),
     [
         ("tcp://", "'' is not HOST:PORT"),
@@ -162,7 +163,7 @@ def test_what_is_not_host_and_port_is_refused_with_the_legal_forms(text: str, pr
     assert str(caught.value) == f"cannot read {text!r} as an address: {problem}; {FORMS}"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "message"),
     [
         ("", f"cannot read '' as an address; {FORMS}"),
@@ -187,7 +188,7 @@ def test_an_invalid_address_is_refused_with_the_legal_forms(text: str, message: 
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("scheme", "sockaddr", "text"),
     [
         ("tcp", ("127.0.0.1", 80), "tcp://127.0.0.1:80"),

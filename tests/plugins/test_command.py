@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom import Check, Program
 from taskloom.catalog.params import ParamErrors, inspect_task
@@ -67,7 +68,7 @@ def test_every_param_arrives() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("ready", "line", "address"),
     [
         ("listening on", "listening on", None),
@@ -94,7 +95,7 @@ def test_without_ready_it_is_ready_at_once() -> None:
     assert not inspect_task(Command).bind({"argv": ["a"]})[1].announces_ready
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("params", "says"),
     [
         ({}, "cannot do without parameter 'argv'"),

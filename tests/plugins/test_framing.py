@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.cpu_time import cpu_seconds
+from tests.support.every_case import every_case
 
 from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
 from taskloom_plugins.framing import FixedFramer, Framer, Oversize, SeparatorFramer, WholeFramer
@@ -119,7 +120,7 @@ def test_length_prefixed_frames_are_returned_as_they_were_written(
     assert seen == (expected, None, False, 0, False)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("framer", "stream", "frames", "tail"),
     [
         (SeparatorFramer(b"\n", strip_cr=True), b"a\r\nb\n\nc\rd\r\n", [b"a", b"b", b"", b"c\rd"], None),
@@ -151,7 +152,7 @@ def test_each_framing_splits_as_its_protocol_defines(
     assert framer.end() == tail
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("framer", "garbage", "why"),
     [
         (OctetCountedFramer(99), b"hello", "b'hello' is not a length followed by a space"),
@@ -173,11 +174,11 @@ def test_an_invalid_length_breaks_the_stream_and_nothing_is_stored(framer: Frame
     assert framer.feed(b"5 hello\n") == []
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("oversize", "frames", "is_broken"),
     [("drop", [b"ab", b"cd"], False), ("truncate", [b"ab", b"1234", b"cd"], False), ("close", [b"ab"], True)],
 )
-@pytest.mark.parametrize(
+@every_case(
     ("name", "stream"),
     [
         ("line", b"ab\n1234567\ncd\n"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.testing import FakeContext
 from taskloom_plugins.endpoints import EndpointError
@@ -19,7 +20,7 @@ from taskloom_plugins.socket_sender import SocketSender
 LEGAL = "write {n}, {job}, and {{ for a brace"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "filled"),
     [
         ("hello {n}", "hello 7"),
@@ -41,7 +42,7 @@ def test_the_name_of_a_job_is_not_read_again() -> None:
     assert LineTemplate("{job} {n}").fill(1, "{n}") == "{n} 1"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("token", "why"),
     [
         ("{n:>9999999999}", "has a format specification"),

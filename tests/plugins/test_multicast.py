@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.testing import FakeContext
 from taskloom_plugins.endpoints import EndpointError
@@ -20,7 +21,7 @@ GROUP, GROUP6 = "udp://239.1.2.3:5514", "udp://[ff02::114]:5514"
 WIDE6 = "udp://[ff15::114]:5514"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("params", "message"),
     [
         (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom_plugins.decoding import BytesDecoder, Decoder, Errors, JsonDecoder, TextDecoder
 from taskloom_plugins.framing import SeparatorFramer
@@ -101,8 +102,8 @@ def test_a_frame_with_a_newline_at_its_end_gets_no_second_one() -> None:
     assert batch.written == 5
 
 
-@pytest.mark.parametrize("end", ["\0", "\n\0", "\r\n\0"])
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "utf-16", "utf-16-le", "utf-32-be", "cp037"])
+@every_case("end", ["\0", "\n\0", "\r\n\0"])
+@every_case("encoding", ["utf-8", "ascii", "latin-1", "utf-16", "utf-16-le", "utf-32-be", "cp037"])
 def test_a_nul_after_a_message_is_removed_and_then_its_newline(encoding: str, end: str) -> None:
     decoder = TextDecoder(encoding, are_messages=True)
 
@@ -117,8 +118,8 @@ def test_utf8_with_signature_may_have_a_mark_in_each_frame() -> None:
     assert TextRecords(TextDecoder("utf-8")).batch(frames, "").data == "\ufeffß\ntwo\n".encode()
 
 
-@pytest.mark.parametrize("end", ["\0", "\n\0", "\0\n", "\0\r\n", "\0\0"])
-@pytest.mark.parametrize("records", [TextRecords, JsonRecords])
+@every_case("end", ["\0", "\n\0", "\0\n", "\0\r\n", "\0\0"])
+@every_case("records", [TextRecords, JsonRecords])
 def test_a_nul_after_a_json_value_is_passed_over(records: type[TextRecords | JsonRecords], end: str) -> None:
     batch = records(JsonDecoder()).batch([f'{{"a":1}}{end}'.encode()], "")
 

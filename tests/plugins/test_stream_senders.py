@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.cpu_time import cpu_seconds
+from tests.support.every_case import every_case
 
 from taskloom_plugins.counted_framing import LengthPrefixedFramer, OctetCountedFramer, SyslogFramer
 from taskloom_plugins.framing import Framer, SeparatorFramer
@@ -91,7 +92,7 @@ SYSLOG: list[tuple[bytes, list[bytes], bytes | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("stream", "frames", "tail"), SYSLOG)
+@every_case(("stream", "frames", "tail"), SYSLOG)
 def test_syslog_is_split_as_its_senders_write_it(stream: bytes, frames: list[bytes], tail: bytes | None) -> None:
     check("syslog", stream, frames, tail)
 
@@ -125,7 +126,7 @@ def test_octet_counted_passes_over_what_is_put_between_messages(between: bytes) 
     check("octet-counted", between + b"5 hello" + between + b"5 world" + between, [b"hello", b"world"])
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("name", "stream", "frames"),
     [
         ("line", b"a\nb\r\nc\n", [b"a", b"b", b"c"]),

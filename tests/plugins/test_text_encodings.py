@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom_plugins.decoding import JsonDecoder, TextDecoder
 from taskloom_plugins.records import JsonRecords, TextRecords
@@ -54,17 +55,17 @@ def refusal(**params: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("encoding", NO_TEXT)
-@pytest.mark.parametrize("decoder", ["text", "json"])
+@every_case("encoding", NO_TEXT)
+@every_case("decoder", ["text", "json"])
 def test_what_is_not_an_encoding_of_text_is_refused(encoding: str, decoder: str) -> None:
     why = refusal(listen=TCP, encoding=encoding, decoder=decoder)
 
     assert why == f"cannot find text encoding {encoding!r}; write utf-8, latin-1, ..."
 
 
-@pytest.mark.parametrize("framing", BYTE_FRAMINGS, ids=str)
-@pytest.mark.parametrize("decoder", ["text", "json"])
-@pytest.mark.parametrize("encoding", WIDE + STATEFUL)
+@every_case("framing", BYTE_FRAMINGS, ids=str)
+@every_case("decoder", ["text", "json"])
+@every_case("encoding", WIDE + STATEFUL)
 def test_a_framing_that_searches_bytes_refuses_encodings_in_which_they_may_mean_something_else(
     framing: dict[str, Any], decoder: str, encoding: str
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_framing_that_searches_bytes_refuses_encodings_in_which_they_may_mean_
         assert why.endswith("; use framing octet-counted, length-prefixed or, for datagrams, datagram")
 
 
-@pytest.mark.parametrize("encoding", EBCDIC)
+@every_case("encoding", EBCDIC)
 def test_an_encoding_whose_newline_is_another_byte_needs_a_delimiter(encoding: str) -> None:
     for framing in ("line", "syslog"):
         assert refusal(listen=TCP, encoding=encoding, framing=framing) == (
@@ -91,13 +92,13 @@ def test_an_encoding_whose_newline_is_another_byte_needs_a_delimiter(encoding: s
         assert reader._wiring.new_records().batch([frame], "").data == b"one\n"
 
 
-@pytest.mark.parametrize("encoding", WIDE + STATEFUL + EBCDIC)
+@every_case("encoding", WIDE + STATEFUL + EBCDIC)
 def test_a_framing_that_does_not_look_at_the_text_takes_every_encoding(encoding: str) -> None:
     for params in EXACT_FRAMINGS:
         SocketReader(encoding=encoding, **params)
 
 
-@pytest.mark.parametrize("encoding", SINGLE_BYTE + MULTI_BYTE)
+@every_case("encoding", SINGLE_BYTE + MULTI_BYTE)
 def test_an_encoding_that_contains_ascii_fits_every_framing(encoding: str) -> None:
     for framing in BYTE_FRAMINGS:
         SocketReader(listen=TCP, encoding=encoding, **framing)
@@ -141,7 +142,7 @@ def test_a_delimiter_that_the_encoding_does_not_have_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("encoding", "delimiter", "is_refused"),
     [
         ("shift_jis", "|", True),
@@ -194,8 +195,8 @@ def marked(text: str, encoding: str) -> bytes:
     return f"\ufeff{text}".encode("utf-8" if encoding == "ascii" else encoding)
 
 
-@pytest.mark.parametrize("encoding", MARKED)
-@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@every_case("encoding", MARKED)
+@every_case("end", ["", "\n", "\r\n"])
 def test_each_datagram_may_begin_with_a_mark_and_end_a_line(encoding: str, end: str) -> None:
     records = SocketReader(listen=UDP, encoding=encoding)._wiring.new_records()
     datagrams = [marked(f"{word}{end}", encoding) for word in ("one", "two")]
@@ -203,7 +204,7 @@ def test_each_datagram_may_begin_with_a_mark_and_end_a_line(encoding: str, end: 
     assert records.batch(datagrams, "").data == b"one\ntwo\n"
 
 
-@pytest.mark.parametrize("encoding", MARKED)
+@every_case("encoding", MARKED)
 def test_each_json_value_may_begin_with_a_mark(encoding: str) -> None:
     reader = SocketReader(listen=UDP, encoding=encoding, decoder="json", format="json")
     frames = [marked('{"n": 1}', encoding), marked(' "zwei"\r\n', encoding)]

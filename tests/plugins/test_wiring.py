@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom_plugins.addresses import parse_address
 from taskloom_plugins.socket_reader import SocketReader
@@ -14,7 +15,7 @@ from taskloom_plugins.wiring import Framing, Wiring
 TCP, UDP, UNIX = "tcp://127.0.0.1:1", "udp://127.0.0.1:1", "unix:///run/S"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("params", "message"),
     [
         ({}, "cannot read with neither of 'listen' and 'connect'; give one of them"),

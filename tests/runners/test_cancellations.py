@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.inputs import RunEnded
 from taskloom.core.model import How, Outcome, Reason, ReasonKind
@@ -70,12 +71,12 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("make", CANCELLATIONS.values(), ids=CANCELLATIONS)
+@every_case("make", CANCELLATIONS.values(), ids=CANCELLATIONS)
 def test_it_is_a_cancellation(make: Callable[[], BaseException]) -> None:
     assert is_cancellation(make())
 
 
-@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+@every_case("make", OTHERS.values(), ids=OTHERS)
 def test_it_is_not_a_cancellation(make: Callable[[], BaseException]) -> None:
     assert not is_cancellation(make())
 

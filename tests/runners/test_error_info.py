@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.runners.error_info import LONGEST_TEXT, describe
 
@@ -48,7 +49,7 @@ def raised(error: BaseException) -> BaseException:
         return caught
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("error", "kind", "message"),
     [
         (Plain("oops"), "Plain", "oops"),

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom import Job, Outcome, Scheduler
 from taskloom.testing import FakeContext
@@ -62,8 +63,8 @@ def in_a_run(use: Use) -> str:
     return ended.error.message
 
 
-@pytest.mark.parametrize("place", [in_a_fake_context, in_a_run])
-@pytest.mark.parametrize("case", REFUSED)
+@every_case("place", [in_a_fake_context, in_a_run])
+@every_case("case", REFUSED)
 def test_what_is_not_a_number_is_refused_at_the_call(case: str, place: Callable[[Use], str]) -> None:
     use, text = REFUSED[case]
 

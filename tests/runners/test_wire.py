@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.core.endings import ErrorInfo, How, Reason, ReasonKind
 from taskloom.runners.gauges import Progress
@@ -60,7 +61,7 @@ def test_a_message_to_the_worker_is_read_back(message: Down) -> None:
     assert decode_down(encode(message)) == message
 
 
-@pytest.mark.parametrize("message", UP, ids=lambda message: type(message).__name__)
+@every_case("message", UP, ids=lambda message: type(message).__name__)
 def test_a_message_to_the_runner_is_read_back(message: Up) -> None:
     line = encode(message)
 
@@ -100,7 +101,7 @@ BROKEN: dict[bytes, str] = {
 }
 
 
-@pytest.mark.parametrize(("line", "text"), BROKEN.items(), ids=[str(number) for number in range(len(BROKEN))])
+@every_case(("line", "text"), BROKEN.items(), ids=[str(number) for number in range(len(BROKEN))])
 def test_a_broken_line_is_refused_in_words(line: bytes, text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_up(line)
@@ -117,9 +118,7 @@ def test_a_broken_reason_is_refused(line: bytes) -> None:
         decode_down(line)
 
 
-@pytest.mark.parametrize(
-    "line", [encode(message) for message in UP], ids=lambda line: str(next(iter(json.loads(line))))
-)
+@every_case("line", [encode(message) for message in UP], ids=lambda line: str(next(iter(json.loads(line)))))
 def test_any_field_that_is_gone_or_has_another_type_is_refused_or_read(line: bytes) -> None:
     """No other error ever comes from a line."""
     data = json.loads(line)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr
+from tests.support.every_case import every_case
 
 from taskloom.calendars import cron_calendar
 from taskloom.core.policies import Missed, Schedule
@@ -53,7 +54,7 @@ def of(value: object) -> str:
     return fingerprint(replace(PLAIN, params={"value": value}))
 
 
-@pytest.mark.parametrize(
+@every_case(
     "same, other",
     [
         pytest.param("a", "b", id="text"),

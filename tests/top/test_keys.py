@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.top_scenes import JOBS, NOW, PROGRAM, FakeSource, Scene, drive, full, job, report_of, run
 from textual.pilot import Pilot
 
@@ -36,7 +37,7 @@ def test_an_action_is_carried_out_after_y_and_not_before(key: str, verb: str) ->
     assert scene.source.acts == [(verb, "countdown")]
 
 
-@pytest.mark.parametrize("key", ["n", "q", "d", "escape", "enter", "s", "Y", "ctrl+c"])
+@every_case("key", ["n", "q", "d", "escape", "enter", "s", "Y", "ctrl+c"])
 def test_any_other_key_does_nothing(key: str) -> None:
     scene = type_keys(Scene(), "s", key)
 

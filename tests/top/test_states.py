@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.top_scenes import JOBS, NOW, job
 
 from taskloom.top.job_row import JobRow
@@ -37,7 +37,7 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize(("row", "words"), STATES, ids=[words for _, words in STATES])
+@every_case(("row", "words"), STATES, ids=[words for _, words in STATES])
 def test_a_state_has_a_symbol_and_words(row: JobRow, words: str) -> None:
     assert str(shown_state(row, NOW.mono)) == words
 

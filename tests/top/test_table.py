@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.top_scenes import JOBS, NOW, PROGRAM, job, names, run
 
 from taskloom.top.lane import SPANS, axis, lane
@@ -112,8 +113,8 @@ def test_a_lane_is_blank_where_no_run_is_known() -> None:
     assert drawn == "          ▇▇   ···············│·····························"
 
 
-@pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("width", [3, 20, 63, 140])
+@every_case("span", SPANS)
+@every_case("width", [3, 20, 63, 140])
 def test_a_lane_and_its_axis_have_the_width_that_was_asked_for(width: int, span: float) -> None:
     runs = [run("a", number, 100.0 * number, 10.0) for number in range(50)]
 

@@ -104,6 +104,8 @@ def test_a_client_that_does_not_read_its_replies_holds_up_no_end() -> None:
     """A reply that waits for its client does not end when it is cancelled."""
     app = WebApp(lambda _: pytest.fail("nothing is asked of the program"), Rules(ACT, READ), {"name": "x"})
     listener = HttpListener("127.0.0.1", 0, app)
+    # Of its accepted sockets: Linux lets a buffer grow to megabytes, thousands of replies.
+    listener._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     listener.start(lambda _: None)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

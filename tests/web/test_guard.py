@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.refusals import Refusal
 from taskloom.web.guard import Access, Asked, Rules, check
@@ -40,7 +41,7 @@ def test_the_read_only_token_cannot_act(method: str) -> None:
     assert refused(asked(method, authorization=f"Bearer {READ}")) == (403, "read-only")
 
 
-@pytest.mark.parametrize(
+@every_case(
     "written",
     [
         "",
@@ -72,8 +73,8 @@ def test_our_own_hosts_are_served(host: str) -> None:
     assert check(asked(host=host, authorization=f"Bearer {ACT}"), RULES, is_open=False) is Access.ACT
 
 
-@pytest.mark.parametrize("is_open", [True, False])
-@pytest.mark.parametrize(
+@every_case("is_open", [True, False])
+@every_case(
     "host",
     [
         "evil.example",
@@ -106,7 +107,7 @@ def test_a_request_has_exactly_one_host() -> None:
         assert refused(request) == (400, "invalid-host")
 
 
-@pytest.mark.parametrize(
+@every_case(
     "origin",
     [
         "https://evil.example",
@@ -126,7 +127,7 @@ def test_a_request_has_exactly_one_host() -> None:
         "https://evil.jobs.example.org",
     ],
 )
-@pytest.mark.parametrize("is_open", [True, False])
+@every_case("is_open", [True, False])
 def test_a_foreign_origin_is_refused(origin: str, is_open: bool) -> None:
     request = asked("POST", origin=origin, authorization=f"Bearer {ACT}")
 
@@ -151,7 +152,7 @@ def test_a_link_of_another_site_may_open_the_page() -> None:
     assert check(asked(path="/", sec_fetch_site="cross-site"), RULES, is_open=True) is None
 
 
-@pytest.mark.parametrize(
+@every_case(
     "query",
     [
         "token=x",
@@ -164,7 +165,7 @@ def test_a_link_of_another_site_may_open_the_page() -> None:
         f"%61{ACT[1:]}",
     ],
 )
-@pytest.mark.parametrize("is_open", [True, False])
+@every_case("is_open", [True, False])
 def test_a_token_in_the_address_is_refused_and_not_repeated(query: str, is_open: bool) -> None:
     request = asked(query=query, authorization=f"Bearer {ACT}")
 

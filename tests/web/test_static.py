@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-import pytest
+from tests.support.every_case import every_case
 
 from taskloom.web.app import STATIC
 
@@ -32,7 +32,7 @@ def test_the_whole_page_is_small() -> None:
     assert sum(len(gzip.compress(file.read_bytes())) for file in files) < MOST_BYTES
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every_case("module", MODULES, ids=lambda module: module.name)
 def test_each_module_imports_files_that_exist_and_sets_no_html(module: Path) -> None:
     text = module.read_text(encoding="utf-8")
     for name in re.findall(r'^(?:import|export)\b[^"\n]*(?:\n[^"\n]*)*?from "([^"]+)"', text, re.MULTILINE):

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.refusals import Refusal
 from taskloom.web.verbs import Verbs, history_arguments, task_arguments
@@ -25,7 +26,7 @@ def test_the_history_of_a_program_is_read_by_its_name_and_place() -> None:
     assert history_arguments("jobs", "", {}) == ["history", "--name", "jobs", "--last", "1000"]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "query",
     [{"count": ["0"]}, {"count": ["x"]}, {"count": ["999999999999"]}, {"job": ["--name"]}, {"since": ["-1"]},
      {"job": ["a\0"]}, {"job": [""]}, {"since": ["x" * 300]}, {"until": ["--x"]}, {"blocks": ["-1"]}, {"jobs": ["a"]}],

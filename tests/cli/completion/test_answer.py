@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli import entry
 from taskloom.cli.completion.answer import VARIABLE, answer
@@ -50,7 +51,7 @@ def test_the_options_of_the_group_and_of_a_verb_are_offered() -> None:
     assert words("taskloom completion ") == list(SCRIPTS)
 
 
-@pytest.mark.parametrize(
+@every_case(
     "line",
     [
         *("run ", "run --env-file ", "run --log-dir ", "run --events ", "run --socket ", "status --socket "),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli.completion.words import Line, bash_word, split
 
 BREAKS = " \t\n\"'><=;|&(:"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "line"),
     [
         ("", Line((), "", "", "")),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_control import STREAM, event_text, job_status
 
 from taskloom.cli.control.event_lines import EventLines
@@ -27,7 +27,7 @@ def line_of(data: dict[str, Any]) -> str:
     return text.removesuffix("\n").partition(" ")[2]
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("data", "line"),
     [
         (event(1, "started"), "INFO    web          started"),
@@ -61,7 +61,7 @@ def test_an_event_is_a_line_as_in_the_log(data: dict[str, Any], line: str) -> No
     assert line_of(data) == line
 
 
-@pytest.mark.parametrize("name", [each.value for each in EventName])
+@every_case("name", [each.value for each in EventName])
 def test_each_event_without_its_data_is_a_line(name: str) -> None:
     assert "\n" not in line_of({"event": name, "job": "web"})
 

@@ -9,6 +9,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.fake_control import STREAM, event_text, job_status, program_status, reply
 
 from taskloom.cli.control.job_table import job_table
@@ -83,7 +84,7 @@ def test_the_state_has_what_the_job_waits_for_and_its_marks(job: dict[str, Any],
     assert cell("STATE", job) == text
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("job", "text"),
     [
         (job_status("j", error="ValueError: one\ntwo"), "ValueError: one"),

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.notify_socket import FakeServiceManager
 
 from taskloom.cli.program.notify_socket import NotifySocket, take_notify_socket
@@ -36,7 +37,7 @@ def test_the_variables_are_removed_so_that_no_child_speaks_for_the_program() -> 
 ME = os.getpid()
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("environ", "found", "problem"),
     [
         ({}, None, ""),

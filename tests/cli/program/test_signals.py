@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli.program.signals import Arrivals, SignalAction, SignalPolicy, Way
 
@@ -12,7 +12,7 @@ P, W = Way.PROGRAM, Way.WATCHER
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("arrivals", "counted"),
     [
         ([(TERM, 0.0, P), (TERM, 0.1, W)], 1),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.cli.entry import call
 from taskloom.cli.simulate.findings import simulated_time
@@ -51,7 +52,7 @@ def progress_at(seconds: float, firings: int = 0) -> Progress:
 # -- where it is shown
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("stream", "environ", "shares_terminal", "is_shown"),
     [
         (Terminal(), {"TERM": "xterm"}, False, True),

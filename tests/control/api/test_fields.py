@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.fields import LONGEST_TEXT, Field, Kind, read_body, read_query
 from taskloom.control.refusals import Refusal
@@ -38,7 +39,7 @@ def test_values_are_read_by_their_types() -> None:
     assert read_body(BODY, {"within": 3})["within"] == 3
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("query", "code", "message"),
     [
         (
@@ -89,7 +90,7 @@ def test_a_query_is_refused(query: dict[str, tuple[str, ...]], code: str, messag
     assert message is None or refused.value.message == message
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("body", "message"),
     [
         ({"text": None}, "cannot use text in the body; expected a text of at most 1,000 characters, not null"),

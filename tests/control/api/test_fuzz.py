@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.asked_api import START, AskedApi, ListedLines, awaited, check_reply, request_of, until_stopped
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control.exchange import Caller, Deferred, Reply, Request
@@ -119,7 +120,7 @@ def asked() -> Iterator[AskedApi]:
     scheduler.finish()
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=[f"{route.method} {route.path}" for route in ROUTES])
+@every_case("route", ROUTES, ids=[f"{route.method} {route.path}" for route in ROUTES])
 def test_a_wrong_request_is_refused_and_changes_nothing(asked: AskedApi, route: Route) -> None:
     cases = [case for case in CASES if case.route is route]
     assert cases

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from jsonschema import Draft202012Validator
+from tests.support.every_case import every_case
 
 from taskloom.control.fields import Field, Kind
 from taskloom.control.openapi import describe_api
@@ -50,7 +50,7 @@ def test_each_reference_leads_to_a_schema_and_each_schema_is_used() -> None:
     assert references == {f"#/components/schemas/{name}" for name in SCHEMAS}
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@every_case("name", SCHEMAS)
 def test_a_schema_is_valid(name: str) -> None:
     Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][name])
 
@@ -78,7 +78,7 @@ def test_the_table_keeps_its_own_rules() -> None:
 FIELDS = [each for route in ROUTES for each in (*route.query, *route.body)]
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=[field.name for field in FIELDS])
+@every_case("field", FIELDS, ids=[field.name for field in FIELDS])
 def test_the_default_of_a_field_is_legal(field: Field) -> None:
     schema = field.schema()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.asked_api import AskedApi, awaited, hold, request_of, until_stopped
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.control import probes
@@ -191,8 +192,8 @@ def test_without_the_package_metrics_are_refused_with_the_line_that_installs_it(
 # -- in public
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", PATHS)
+@every_case("method", METHODS)
+@every_case("path", PATHS)
 def test_in_public_only_get_and_head_are_allowed(asked: AskedApi, method: str, path: str) -> None:
     before = asked.scheduler.last_seq
     reply = ask_in_public(asked, path, method)
@@ -206,8 +207,8 @@ def test_in_public_only_get_and_head_are_allowed(asked: AskedApi, method: str, p
     assert asked.scheduler.last_seq == before
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
+@every_case("method", METHODS)
+@every_case(
     "path", ["/", "", "/v1", "/v1/jobs", "/v1/jobs/db/stop", "/v1/shutdown", "/v1/health", "/metrics/", "/Livez", "*"]
 )
 def test_in_public_there_is_nothing_else(asked: AskedApi, method: str, path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
+from tests.support.every_case import every_case
 
 from taskloom import errors
 from taskloom.control.refusals import REFUSALS, Refusal, error_reply, refusal_of
@@ -20,7 +20,7 @@ def test_each_error_of_a_call_has_an_entry() -> None:
     assert declared == set(REFUSALS)
 
 
-@pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.__name__)
+@every_case("kind", REFUSALS, ids=lambda kind: kind.__name__)
 def test_a_code_is_in_kebab_case(kind: type[errors.UsageError]) -> None:
     status, code = REFUSALS[kind]
 

@@ -8,6 +8,7 @@ from tests.support.asked_api import (
     AskedApi,
     awaited,
 )
+from tests.support.every_case import every_case
 
 from taskloom.control.exchange import Reply
 from taskloom.control.routes import ROUTES
@@ -23,7 +24,7 @@ def test_the_list_of_routes_is_the_table(asked: AskedApi) -> None:
     assert data["routes"] == [f"{route.method} {route.path}" for route in ROUTES]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "path",
     [
         "", "/", "v1", "/v2", "/V1", "/v1/", "//v1", "/v1//jobs", "/v1/jobs/", "/v1/Jobs", "/v1/jobs/web/",
@@ -48,7 +49,7 @@ def test_an_unknown_path_gets_the_nearest_one(asked: AskedApi) -> None:
     )
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+@every_case("path", sorted({route.path for route in ROUTES}))
 def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(asked: AskedApi, path: str) -> None:
     legal = {route.method for route in ROUTES if route.path == path}
     legal |= {"HEAD"} if "GET" in legal else set()
@@ -62,7 +63,7 @@ def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has(asked: 
         assert reply.headers["allow"].split(", ") == sorted(legal)
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES if route.method == "GET"}))
+@every_case("path", sorted({route.path for route in ROUTES if route.method == "GET"}))
 def test_head_gets_what_get_does(asked: AskedApi, path: str) -> None:
     """The server leaves out the body, and ends a stream at once. A report is not waited for."""
     query = {"wait": "true"} if "stop" in path else {}
@@ -76,7 +77,7 @@ def test_head_gets_what_get_does(asked: AskedApi, path: str) -> None:
 # -- the body
 
 
-@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES if route.method == "GET"}))
+@every_case("path", sorted({route.path for route in ROUTES if route.method == "GET"}))
 def test_a_body_on_get_is_refused(asked: AskedApi, path: str) -> None:
     assert asked.refused("GET", path.replace("{job}", "web"), body={})[:2] == (400, "unexpected-body")
 
@@ -92,14 +93,14 @@ def test_a_body_is_json_in_utf_8(asked: AskedApi, kind: str) -> None:
     assert reply.status == 200
 
 
-@pytest.mark.parametrize(
+@every_case(
     "kind",
     [
         "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "",
         "application/json; charset=latin-1", "application/json; boundary=x", "application/json, text/plain", "json",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("body", [b"", b"{}"], ids=["empty", "object"])
+@every_case("body", [b"", b"{}"], ids=["empty", "object"])
 def test_another_content_type_is_refused(asked: AskedApi, kind: str, body: bytes) -> None:
     refused = asked.refused("POST", "/v1/jobs/web/start", body=body, headers={"content-type": kind})
 

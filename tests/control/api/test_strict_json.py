@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.control.refusals import Refusal
 from taskloom.control.strict_json import MOST_DEPTH, read_object
@@ -25,7 +26,7 @@ def test_a_body_is_an_object(body: bytes, data: dict[str, object]) -> None:
     assert read_object(body) == data
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("body", "why"),
     [
         (b"[]", "expected an object, such as {}, not an array"),

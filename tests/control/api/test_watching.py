@@ -13,6 +13,7 @@ from tests.support.asked_api import (
     ListedLines,
     hold,
 )
+from tests.support.every_case import every_case
 from tests.support.watched_scheduler import WatchedScheduler
 
 from taskloom.core.events import EventName
@@ -189,13 +190,13 @@ def test_a_page_after_a_restart_has_a_gap(asked: AskedApi) -> None:
     assert [event["seq"] for event in page["events"]] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "since",
     ["", "yesterday", "7", f"{START}.", f"{START}.-1", ".1", f"{START}.1.2", f"{START}.\u0661", f"{START}.4000", "x.y",
      "2026-13-01T00:00:00Z", f"{START}." + "9" * 400],
     ids=range(12),
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/v1/events", "/v1/logs"])
+@every_case("path", ["/v1/events", "/v1/logs"])
 def test_a_place_that_does_not_exist_is_refused(asked: AskedApi, path: str, since: str) -> None:
     assert asked.refused("GET", path, {"since": since})[:2] == (400, "invalid-query")
 

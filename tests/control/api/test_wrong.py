@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.running_job import RUNNING
 
 from taskloom.control.job_view import is_wrong
@@ -31,7 +32,7 @@ def test_a_blocked_job_needs_attention() -> None:
     assert wrong(state=JobState.BLOCKED)
 
 
-@pytest.mark.parametrize("kind", ReasonKind)
+@every_case("kind", ReasonKind)
 def test_a_skipped_job_needs_attention_if_it_is_for_a_dependency(kind: ReasonKind) -> None:
     assert wrong(state=JobState.SKIPPED, reason=Reason(kind)) is (kind is ReasonKind.DEPENDENCY)
     assert not wrong(state=JobState.FINISHED, reason=Reason(kind))

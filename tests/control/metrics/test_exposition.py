@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+from tests.support.every_case import every_case
 from tests.support.metrics import families_of
 from tests.support.running_job import RUNNING
 
@@ -206,7 +207,7 @@ def written_by_the_library(text: str, generate: Callable[[CollectorRegistry], by
     return generate(registry).decode()
 
 
-@pytest.mark.parametrize("value", [0.0, -0.0, 1e-7, 0.1 + 0.2, 3e5, 1e6, 1234567.25, 1.5e21, 1.7e308])
+@every_case("value", [0.0, -0.0, 1e-7, 0.1 + 0.2, 3e5, 1e6, 1234567.25, 1.5e21, 1.7e308])
 def test_the_text_is_the_one_that_the_library_writes(value: float) -> None:
     job, totals = with_everything()
     hostile = status_of(

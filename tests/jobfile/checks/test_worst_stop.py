@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.core.events import EventName
 from taskloom.core.model import WAIT_FOR_EVER, JobSpec, JoinPolicy, Otherwise, RunnerSpec
@@ -33,7 +34,7 @@ def job(
     )
 
 
-@pytest.mark.parametrize(
+@every_case(
     "jobs, seconds, chain",
     [
         ([], 0.0, ""),

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.core.model import JobSpec, JoinPolicy, Otherwise, RunnerSpec, StartMode, StartPolicy
@@ -54,14 +55,14 @@ def test_the_defaults_are_those_of_the_table() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.default and name != "params"])
+@every_case("name", [name for name, field in FIELDS.items() if field.default and name != "params"])
 def test_writing_the_default_changes_nothing(name: str) -> None:
     written = {"true": True, "false": False, "[]": [], "{}": {}, "1": 1}.get(FIELDS[name].default, FIELDS[name].default)
 
     assert spec(**{name: written}) == spec()
 
 
-@pytest.mark.parametrize(
+@every_case(
     "fields, expected",
     [
         ({"description": "all"}, {"description": "all"}),
@@ -235,7 +236,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[Any, ...], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("fields, loc, message, hint", REFUSED, ids=[str(row[0]) for row in REFUSED])
+@every_case("fields, loc, message, hint", REFUSED, ids=[str(row[0]) for row in REFUSED])
 def test_an_invalid_value_is_reported_with_the_legal_ones(
     fields: dict[str, Any], loc: tuple[Any, ...], message: str, hint: str
 ) -> None:
@@ -253,7 +254,7 @@ def test_a_name_is_letters_digits_and_dashes(name: str) -> None:
     assert job_spec(name, {"task": "idle"}, CATALOG).name == name
 
 
-@pytest.mark.parametrize("name", ["", "-a", "_a", "a b", "a.b", "ä", "a\n", "x" * 64])
+@every_case("name", ["", "-a", "_a", "a b", "a.b", "ä", "a\n", "x" * 64])
 def test_any_other_name_is_refused(name: str) -> None:
     [(loc, message, _, at_key)] = mistakes({"task": "idle"}, name=name)
 

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom.catalog.entry_points import Catalog
@@ -93,7 +94,7 @@ VALID: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("job", VALID, ids=map(str, VALID))
+@every_case("job", VALID, ids=map(str, VALID))
 def test_a_valid_job_matches_the_schema(schema: dict[str, Any], job: dict[str, Any]) -> None:
     assert complaints(schema, {"jobs": {"a": job}}) == []
 
@@ -120,7 +121,7 @@ INVALID: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("job", INVALID, ids=map(str, INVALID))
+@every_case("job", INVALID, ids=map(str, INVALID))
 def test_an_invalid_job_does_not_match_the_schema(schema: dict[str, Any], job: dict[str, Any]) -> None:
     assert complaints(schema, {"jobs": {"a": job}}) != []
 
@@ -216,14 +217,14 @@ def each_of(values: dict[str, list[Any]]) -> list[Any]:
     return [pytest.param(name, each, id=f"{name}-{each}") for name, written in values.items() for each in written]
 
 
-@pytest.mark.parametrize("field, value", each_of(TAKEN))
+@every_case("field, value", each_of(TAKEN))
 def test_what_a_reader_accepts_the_schema_accepts(schema: dict[str, Any], field: str, value: object) -> None:
     FIELDS[field].read(value)
 
     assert complaints(schema, {"jobs": {"a": {"task": "other", field: value}}}) == []
 
 
-@pytest.mark.parametrize("field, value", each_of(REFUSED))
+@every_case("field, value", each_of(REFUSED))
 def test_what_a_reader_refuses_the_schema_refuses(schema: dict[str, Any], field: str, value: object) -> None:
     with pytest.raises(JobErrors):
         FIELDS[field].read(value)
@@ -343,7 +344,7 @@ SETTINGS_REFUSED: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("name, value", each_of(SETTINGS_TAKEN))
+@every_case("name, value", each_of(SETTINGS_TAKEN))
 def test_the_reader_and_the_schema_accept_the_same_settings(schema: dict[str, Any], name: str, value: object) -> None:
     SETTINGS[name].read(value)
 
@@ -351,7 +352,7 @@ def test_the_reader_and_the_schema_accept_the_same_settings(schema: dict[str, An
     assert complaints(schema, {"taskloom": {name: "${X}"}, "jobs": {"a": {"task": "other"}}}) == []
 
 
-@pytest.mark.parametrize("name, value", each_of(SETTINGS_REFUSED))
+@every_case("name, value", each_of(SETTINGS_REFUSED))
 def test_the_reader_and_the_schema_refuse_the_same_settings(schema: dict[str, Any], name: str, value: object) -> None:
     with pytest.raises(JobErrors):
         SETTINGS[name].read(value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.core.policies import RestartLimit, RestartPolicy, RestartWhen
 from taskloom.core.restart import HEALTHY_SECONDS, Backoff
@@ -22,7 +22,7 @@ def test_the_seconds_until_a_run_is_healthy_equal_those_of_the_core() -> None:
     assert restart._HEALTHY_SECONDS == HEALTHY_SECONDS
 
 
-@pytest.mark.parametrize(
+@every_case(
     "limited, expected",
     [
         (policy(30.0, 2.0, 30.0, 5, 60.0), 2),

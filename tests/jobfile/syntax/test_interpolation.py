@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import pytest
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import Problem
 from taskloom.jobfile.syntax.document import Document, Value
@@ -24,7 +24,7 @@ def filled(text: str, environ: dict[str, str] | None = None) -> tuple[Value, lis
     return document.root, problems
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "expected"),
     [
         ("${PORT}", 8080),
@@ -86,7 +86,7 @@ def test_values_in_lists_mappings_aliases_and_merges_are_replaced() -> None:
     assert root == {"a": whole, "b": whole, "c": whole}
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "column", "length", "message", "hint"),
     [
         ("${UNSET}", 4, 8, "cannot find the environment variable 'UNSET'", "set it, or give a default: ${UNSET:-...}"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.support.every_case import every_case
 
 from taskloom.cli.drill.command import drill
 from taskloom.cli.simulate.command import simulate
@@ -29,7 +30,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(name).write_text("jobs:\n  a: {task: countdown}\n")
 
 
-@pytest.mark.parametrize(
+@every_case(
     "path, near",
     [
         ("jobs/quickstrat.yaml", "jobs/quickstart.yaml"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import Place, Related
 from taskloom.jobfile.syntax.positions import Path, Positions
@@ -38,7 +39,7 @@ def spot(place: Place) -> tuple[int, int, int]:
     return place.line, place.column, place.length
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("path", "expected"),
     [
         (("defaults", "join"), (3, 9, 3)),
@@ -138,7 +139,7 @@ def test_a_problem_can_point_at_the_key() -> None:
     assert str(problem) == "f.yaml:17:5: error: cannot do that"
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("path", "written"),
     [
         (("jobs", "täsk one", "params", "start"), "05x"),

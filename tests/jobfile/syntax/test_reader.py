@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cpu_time import cpu_seconds
+from tests.support.every_case import every_case
 
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax import reader
@@ -60,8 +61,8 @@ GOOD_FILES: tuple[tuple[str, bytes, Value], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize(("summary", "data", "expected"), GOOD_FILES, ids=[row[0] for row in GOOD_FILES])
+@every_case("parser", PARSERS)
+@every_case(("summary", "data", "expected"), GOOD_FILES, ids=[row[0] for row in GOOD_FILES])
 def test_a_good_file_reads(summary: str, data: bytes, expected: Value, parser: Parser) -> None:
     document = read_bytes(data, "f.yaml", parser=parser)
 
@@ -77,8 +78,8 @@ def ordered(value: Value) -> Value:
     return [ordered(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"# nothing yet\n", b"---\n", b"null\n", b"\xef\xbb\xbf"])
+@every_case("parser", PARSERS)
+@every_case("data", [b"", b"\n\n", b"# nothing yet\n", b"---\n", b"null\n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_a_warning(data: bytes, parser: Parser) -> None:
     document = read_bytes(data, "f.yaml", parser=parser)
 
@@ -95,8 +96,8 @@ def bomb(levels: int, *, merge: bool) -> bytes:
     return "\n".join(lines).encode()
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize(
+@every_case("parser", PARSERS)
+@every_case(
     "data",
     [bomb(8, merge=True), bomb(10, merge=True), bomb(15, merge=True), bomb(8, merge=False), bomb(15, merge=False)],
 )

@@ -24,6 +24,7 @@ from typing import NamedTuple, get_args
 
 import pytest
 from tests.support.cpu_time import cpu_seconds
+from tests.support.every_case import every_case
 
 from taskloom.diagnostics import Problem
 from taskloom.errors import JobFileError
@@ -63,8 +64,8 @@ def told(problem: Problem) -> list[str]:
     return lines + [f"  {where.line}:{where.column}: {note}" for where, note in problem.related]
 
 
-@pytest.mark.parametrize("parser", get_args(Parser))
-@pytest.mark.parametrize("bad", BAD_FILES, ids=[bad.name for bad in BAD_FILES])
+@every_case("parser", get_args(Parser))
+@every_case("bad", BAD_FILES, ids=[bad.name for bad in BAD_FILES])
 def test_a_bad_file_is_refused_with(bad: BadFile, parser: Parser) -> None:
     with cpu_seconds() as spent, pytest.raises(JobFileError) as caught:
         read_bytes(bad.data, "f.yaml", parser=parser)
@@ -78,7 +79,7 @@ def test_there_are_at_least_136_bad_files_and_none_twice() -> None:
     assert len({bad.name for bad in BAD_FILES}) == len({bad.data for bad in BAD_FILES}) == len(BAD_FILES) >= 136
 
 
-@pytest.mark.parametrize("golden", GOLDEN_FILES, ids=[golden.stem for golden in GOLDEN_FILES])
+@every_case("golden", GOLDEN_FILES, ids=[golden.stem for golden in GOLDEN_FILES])
 def test_a_golden_file_of_a_bad_file_is_complete(golden: Path) -> None:
     for line in golden.read_bytes().split(b"\n"):
         assert re.fullmatch(rb"([ -~]*[!-~])?", line)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import get_args
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.errors import JobFileError
 from taskloom.jobfile.syntax.reader import Parser, read_bytes
@@ -40,9 +41,9 @@ def problems_of(text: str, parser: Parser) -> list[str]:
     return [f"{each.place.line}:{each.place.column}: {each.message}" for each in caught.value.problems]
 
 
-@pytest.mark.parametrize("parser", PARSERS)
+@every_case("parser", PARSERS)
 @pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("shape", SHAPES)
+@every_case("shape", SHAPES)
 def test_what_nests_too_deep_is_refused_at_level_33(shape: str, depth: int, parser: Parser) -> None:
     write, place = SHAPES[shape]
 

@@ -5,11 +5,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.jobfile.syntax.scalars import BadScalar, Scalar, hidden_character, is_text, resolve, shortened
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "expected"),
     [
         ("", None), ("~", None), ("null", None), ("Null", None), ("NULL", None), ("nULL", "nULL"),
@@ -75,7 +76,7 @@ def test_every_text_resolves_to_itself_or_a_scalar_or_is_refused(text: str) -> N
         assert is_text(text) is isinstance(value, str)
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("text", "expected"),
     [
         ("tick", None), ("grüße-日本", None), ("a b", None), ("🧵", None),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.support.every_case import every_case
 from tests.support.given_catalog import GivenCatalog
 
 from taskloom import Context
@@ -206,7 +207,7 @@ def test_a_file_is_read_once_for_all_values(folder: Path, monkeypatch: pytest.Mo
     assert files.contents == {"x"}
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("path", "folder_of_it"),
     [
         ("jobs/f.yaml", "jobs"),

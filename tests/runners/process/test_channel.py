@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.every_case import every_case
 
 from taskloom.runners.process.channel import (
     Continued,
@@ -19,7 +20,7 @@ from taskloom.runners.process.channel import (
 )
 
 
-@pytest.mark.parametrize(
+@every_case(
     ("line", "message"),
     [
         ("started 17", ProcessStarted(17)),
@@ -42,9 +43,7 @@ def test_each_message_is_read(line: str, message: SupervisorMessage) -> None:
     assert type(read) is type(message)
 
 
-@pytest.mark.parametrize(
-    "line", ["", "nonsense", "started", "started x", "exited 1", "over 1", "stopped", "failed x y"]
-)
+@every_case("line", ["", "nonsense", "started", "started x", "exited 1", "over 1", "stopped", "failed x y"])
 def test_any_other_line_is_refused(line: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever its text: it is a bug of ours
         parse_message(line)

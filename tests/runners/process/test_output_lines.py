@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.every_case import every_case
 
 from taskloom.runners.process.output_lines import LONGEST_OUTPUT_LINE, OutputLines
 
@@ -31,8 +32,8 @@ def test_bytes_are_cut_into_lines_wherever_a_read_has_ended(pieces: tuple[bytes,
     assert lines_of(*pieces) == expected
 
 
-@pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "no newline"])
-@pytest.mark.parametrize("letter", ["x", "ü", "€", "🦎"], ids=["1 byte", "2 bytes", "3 bytes", "4 bytes"])
+@every_case("end", [b"\n", b""], ids=["newline", "no newline"])
+@every_case("letter", ["x", "ü", "€", "🦎"], ids=["1 byte", "2 bytes", "3 bytes", "4 bytes"])
 def test_a_line_without_end_is_cut_between_characters(letter: str, end: bytes) -> None:
     text = "ab" + letter * (2 * LONGEST_OUTPUT_LINE // len(letter.encode()))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.every_case import every_case
 
 import taskloom.worker.supervision as package
 from taskloom.runners.process.launch_spec import supervisor_code
@@ -140,7 +141,7 @@ def spec(**changed: object) -> Spec:
     return Spec(**fields)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@every_case(
     "step, number, words",
     [
         ("exec", 2, "'web server': No such file or directory"),
