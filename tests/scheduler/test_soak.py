@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,10 +108,11 @@ class _Ends:
         with self._changed:
             wanted = self._count + count
             while self._count < wanted:
-                seen = self._count
-                assert self._changed.wait_for(lambda seen=seen: self._count > seen, STALL_SECONDS), (
-                    "no run ends any more"
-                )
+                is_further = partial(self._has_more_than, self._count)
+                assert self._changed.wait_for(is_further, STALL_SECONDS), "no run ends any more"
+
+    def _has_more_than(self, count: int) -> bool:
+        return self._count > count
 
 
 class _Use(NamedTuple):
