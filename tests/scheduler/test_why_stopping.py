@@ -247,7 +247,7 @@ def test_a_job_whose_run_cannot_be_killed_is_told_with_what_the_kernel_waits_for
     core.stop("web", BY_ALICE)
     core.advance(10)
     core.stack_captured("web#1", "reader.py:31 in run")
-    core.advance(3)
+    core.advance(5)
 
     text = why(core, "web")
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from tests.support.bug_sample import judge
+from tests.support.bug_sample import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "framework" / "taskloom" / "core"
@@ -124,7 +124,7 @@ def test_planted_bugs_are_found(
         finally:
             shutil.rmtree(root)
 
-    judged = judge(MUTANTS, survives, seed, is_all=is_all)
+    judged = evaluate(MUTANTS, survives, seed, is_all=is_all)
 
     survivors = [mutant.name for mutant in judged.survivors]
     found = judged.tried - len(survivors)

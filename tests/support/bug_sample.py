@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["SAMPLE_SIZE", "Judged", "judge"]
+__all__ = ["SAMPLE_SIZE", "Judged", "evaluate"]
 
 SAMPLE_SIZE = 60
 # At most one planted bug of so many may survive.
@@ -29,7 +29,7 @@ class Judged(NamedTuple, Generic[Bug]):
         return len(self.survivors) * ONE_SURVIVOR_OF <= self.tried
 
 
-def judge(bugs: Sequence[Bug], survives: Callable[[Bug], bool], seed: int, *, is_all: bool = False) -> Judged[Bug]:
+def evaluate(bugs: Sequence[Bug], survives: Callable[[Bug], bool], seed: int, *, is_all: bool = False) -> Judged[Bug]:
     """Try a random sample of the bugs, with as many threads as there are processors.
 
     A sample may have more than its share of the few that survive. Then more bugs are tried, if need be all of them. So

@@ -117,8 +117,7 @@ def test_the_longest_time_of_a_drill_includes_the_wait_for_a_cluster() -> None:
 
     assert start_seconds(here) == 0.0
     assert start_seconds(there) == 40.0
-    # And a run that is given up as lost takes three seconds, in place of the one of a process that cannot be killed.
-    assert max_drill_seconds(there, 5.0, 1.0) - max_drill_seconds(here, 5.0, 1.0) == 42.0
+    assert max_drill_seconds(there, 5.0, 1.0) - max_drill_seconds(here, 5.0, 1.0) == 40.0
 
 
 def test_no_runner_is_made_where_no_job_is_on_a_cluster() -> None:

@@ -372,7 +372,7 @@ def test_a_third_signal_leaves_no_time_to_kill_jobs(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("otherwise", "runner", "grace"),
-    [(Otherwise.KILL, "process", 1.0), (Otherwise.KILL, "dask", 3.0), (Otherwise.EXIT, "thread", 0.0)],
+    [(Otherwise.KILL, "process", 3.0), (Otherwise.KILL, "dask", 3.0), (Otherwise.EXIT, "thread", 0.0)],
 )
 def test_only_jobs_that_are_killed_change_the_hard_deadline(otherwise: Otherwise, runner: str, grace: float) -> None:
     watcher, sent = Watcher.__new__(Watcher), list[tuple[Order, float]]()

@@ -28,7 +28,7 @@ QUEUED = 1000
 RACES = 800
 # Much less than the period of the requests that go out anyway: a cancel does not wait for the next one.
 LONG_PERIOD = {"ttl": 60.0, "grace": 5.0, "period": 20.0}
-SOON_SECONDS = 2.0
+SOON_SECONDS = 0.25
 SEED = int(os.environ.get("TASKLOOM_SEED", "20261129"))
 
 

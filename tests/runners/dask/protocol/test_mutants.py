@@ -15,7 +15,7 @@ from random import SystemRandom
 
 import pytest
 from tests.runners.dask.protocol.planted import Mutant, read_mutants
-from tests.support.bug_sample import judge
+from tests.support.bug_sample import evaluate
 
 import taskloom
 
@@ -55,7 +55,7 @@ def test_planted_bugs_are_found(child_env: dict[str, str], record_property: Call
     def survives(mutant: Mutant) -> bool:
         return look_for(mutant.module, mutant.number, child_env)
 
-    judged = judge(MUTANTS, survives, seed, is_all=is_all)
+    judged = evaluate(MUTANTS, survives, seed, is_all=is_all)
 
     survivors = [f"{mutant.module}: {mutant.name}" for mutant in judged.survivors]
     found = judged.tried - len(survivors)
