@@ -28,7 +28,8 @@ fail() { echo "--- FAILED: $*"; failed+=("$*"); }
 draw_seeds() {
     export TASKLOOM_SEED=${TASKLOOM_SEED:-$((RANDOM * 32768 + RANDOM))}
     export TASKLOOM_FUZZ_SEED=$TASKLOOM_SEED SIMULATE_SEED=$TASKLOOM_SEED CALENDAR_SEED=$TASKLOOM_SEED
-    announce "random numbers: TASKLOOM_SEED=$TASKLOOM_SEED, and so are TASKLOOM_FUZZ_SEED, SIMULATE_SEED, CALENDAR_SEED"
+    export TASKLOOM_KILL_SEED=$TASKLOOM_SEED
+    announce "random numbers: TASKLOOM_SEED=$TASKLOOM_SEED, and so are all other variables with a seed"
 }
 
 # step SECONDS "what" command...: run it within its bound. A failure is kept for the end: one run shows them all.
