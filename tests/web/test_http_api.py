@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -267,11 +268,13 @@ def own_sockets() -> list[str]:
     return [link for link in links if link.startswith("socket:[") and link[8:-1] in tcp]
 
 
+def refuse(_: str) -> NoReturn:
+    """Connect to a control server that is gone."""
+    raise OSError(errno.ESHUTDOWN, "the control server has ended")
+
+
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/history"])
 def test_once_the_control_server_is_gone_each_answer_says_so(path: str) -> None:
-    def refuse(_: str) -> NoReturn:
-        raise OSError(errno.ESHUTDOWN, "the control server has ended")
-
     listener = HttpListener("127.0.0.1", 0, WebApp(refuse, Rules(ACT, READ), {}))
     listener.start(lambda _: None)
     try:
@@ -280,3 +283,34 @@ def test_once_the_control_server_is_gone_each_answer_says_so(path: str) -> None:
         assert listener.close(PATIENCE_SECONDS)
 
     assert (answered.status, answered.code) == (503, "ended")
+
+
+@pytest.mark.parametrize("has_client", [False, True])
+def test_the_tenth_of_a_second_that_uvicorn_sleeps_at_its_end_is_for_clients_alone(
+    has_client: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[uvicorn.Server] = []
+    shutdown = uvicorn.Server.shutdown
+
+    async def noted(server: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        ends.append(server)
+        await shutdown(server, sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "shutdown", noted)
+    failures: list[BaseException] = []
+    listener = HttpListener("127.0.0.1", 0, WebApp(refuse, Rules(ACT, READ), {}))
+    address = ("127.0.0.1", int(listener.url.rstrip("/").rpartition(":")[2]))
+    listener.start(failures.append)
+    client = http.client.HTTPConnection(*address, timeout=PATIENCE_SECONDS)
+    try:
+        if has_client:
+            client.request("GET", "/nothing")
+            client.getresponse().read()
+    finally:
+        assert listener.close(PATIENCE_SECONDS)
+        client.close()
+
+    assert len(ends) == has_client
+    assert failures == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, PATIENCE_SECONDS)

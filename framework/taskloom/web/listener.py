@@ -70,6 +70,8 @@ class _SleepingServer(uvicorn.Server):
         """Stop accepting, and then end all connections."""
         self._accepting.cancel()
         await asyncio.gather(self._accepting, return_exceptions=True)
+        if not (self.server_state.connections or self.server_state.tasks):
+            return  # uvicorn sleeps for a tenth of a second, for its clients, also if there is none
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, BoundedProtocol):
@@ -168,6 +170,7 @@ class HttpListener:
         except BaseException as error:  # noqa: BLE001 - the jobs run on without the page
             failed(error)
         finally:
+            self._socket.close()  # also if it was told to end before it began
             self._is_ended.open()
 
 
