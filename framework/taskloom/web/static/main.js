@@ -1,6 +1,6 @@
 // The page: its header, the view that the address names, and the keys.
 
-import { html, render, useEffect, useState } from "./dom.js";
+import { html, render, useLayoutEffect, useState } from "./dom.js";
 import { setToken, takeToken } from "./api.js";
 import { ask, Dialogs } from "./dialogs.js";
 import { Header, Tabbar, VIEWS } from "./header.js";
@@ -21,8 +21,9 @@ const TICK_MS = 1000;
 function App() {
   const [, draw] = useState(0), [selected, select] = useState(-1), [isHelp, setHelp] = useState(false);
   const place = route();
-  useEffect(() => subscribe(() => draw((count) => count + 1)), []);
-  useEffect(() => {
+  // Layout effects: those that wait for the next paint miss a key, an address or a change that comes before it.
+  useLayoutEffect(() => subscribe(() => draw((count) => count + 1)), []);
+  useLayoutEffect(() => {
     const timer = setInterval(() => document.hidden || changed(), TICK_MS);
     const moved = () => {
       if (location.hash.startsWith("#token=")) takeToken() && connect();
@@ -32,7 +33,7 @@ function App() {
     addEventListener("hashchange", moved);
     return () => (clearInterval(timer), removeEventListener("hashchange", moved));
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event) => react(event, { place, selected, select, setHelp });
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
